@@ -15,7 +15,6 @@ import types
 import typing
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass
-from pathlib import Path
 from typing import Any
 
 TRUE_WORDS = ("true", "yes", "on", "1")
@@ -102,7 +101,11 @@ def _fields(options_class: type):
 def _add_argument(parser: argparse.ArgumentParser, field: dataclasses.Field, kind: type) -> None:
     kind, is_list = _base_kind(kind)
     required = field.default is MISSING
-    settings: dict[str, Any] = {"help": _help(field), "type": _reader(kind), "choices": field.metadata["choices"]}
+    settings: dict[str, Any] = {
+        "help": _help(field),
+        "type": _reader(kind),
+        "choices": field.metadata["choices"],
+    }
     if kind is bool:
         settings["metavar"] = "yes|no"
     if field.metadata["positional"]:
@@ -158,10 +161,10 @@ def _text(value: Any) -> str:
 
 
 def _help(field: dataclasses.Field) -> str:
-    text = field.metadata["help"].replace("%", "%%")
-    if field.default is MISSING or field.default in (None, ()):
-        return text
-    return f"{text} (default: {_text(field.default)})".replace("%", "%%") if "%" not in text else text
+    text = field.metadata["help"]
+    if field.default is not MISSING and field.default not in (None, ()):
+        text += f" (default: {_text(field.default)})"
+    return text.replace("%", "%%")  # argparse formats help texts
 
 
 def _dashed(argument: str) -> str:

@@ -1,0 +1,35 @@
+"""Fixtures shared by all tests: small sounds, no downloads, no GPU."""
+
+import numpy as np
+import pytest
+
+SAMPLE_RATE_16K = 16000
+
+
+@pytest.fixture
+def tone():
+    """`tone(seconds, hz=220.0, sample_rate=16000)`: a quiet harmonic sound, [N] float32."""
+
+    def make(seconds: float, hz: float = 220.0, sample_rate: int = SAMPLE_RATE_16K) -> np.ndarray:
+        t = np.arange(round(seconds * sample_rate)) / sample_rate
+        wave = sum(np.sin(2 * np.pi * hz * k * t + k) / k for k in range(1, 6))
+        return (0.2 * wave).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture
+def events():
+    """A report that keeps what it is told: `events.list`, `events.of(kind)`."""
+    return RecordingReport()
+
+
+class RecordingReport:
+    def __init__(self):
+        self.list = []
+
+    def __call__(self, event):
+        self.list.append(event)
+
+    def of(self, kind):
+        return [event for event in self.list if isinstance(event, kind)]
