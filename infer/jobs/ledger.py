@@ -37,7 +37,8 @@ class Ledger:
 
     def record(self, item: str, key: str) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"item": item, "key": key}) + "\n"
+        # The line feed comes first: it also ends the half line of a process that was killed.
+        line = "\n" + json.dumps({"item": item, "key": key}) + "\n"
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             os.write(handle, line.encode())

@@ -1,0 +1,68 @@
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from infer.jobs.command import Command
+from infer.jobs.events import Failed, Finished, Log, Progress, Started, from_line
+from infer.jobs.runner import Runner, StageFailed, Step
+from tests.jobs.toy_stage import ToyOptions
+
+
+def toy(**options):
+    return Command("tests.jobs.toy_stage", ToyOptions(**options))
+
+
+def test_shards_run_together_and_their_events_are_merged(events, tmp_path):
+    summary = Runner(events, tmp_path / "events.jsonl").run_step(Step("toy", [toy(count=2), toy(count=3)]))
+    assert summary == {"items": 5}
+    assert events.of(Started) == [Started("toy", 5)]
+    last = events.of(Progress)[-1]
+    assert (last.done, last.total) == (5, 5)
+    assert events.of(Finished) == [Finished("toy", {"items": 5})]
+    assert sum("toy_stage" in event.message for event in events.of(Log)) == 2  # the commands are shown
+    kept = [from_line(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert kept == events.list
+
+
+def test_a_chain_stops_at_the_first_failure_with_its_reason(events, tmp_path):
+    steps = [Step("one", [toy()]), Step("two", [toy(fail="expected")]), Step("three", [toy()])]
+    with pytest.raises(StageFailed, match="two failed: a.wav is empty"):
+        Runner(events).run_chain(steps)
+    assert [event.stage for event in events.of(Finished)] == ["one"]
+    assert events.list[-1] == Failed("two", "a.wav is empty: record it again")
+
+
+def test_a_bug_leaves_its_traceback_in_the_log(events, tmp_path):
+    with pytest.raises(StageFailed):
+        Runner(events).run_step(Step("toy", [toy(fail="bug")], log=tmp_path / "toy.log"))
+    assert "KeyError" in (tmp_path / "toy.log").read_text()
+
+
+def test_stopping_ends_the_whole_process_tree(events, tmp_path):
+    runner = Runner(events)
+    pid_file = tmp_path / "pid"
+    stopper = threading.Thread(target=lambda: (_wait_for(pid_file), runner.stop()))
+    stopper.start()
+    with pytest.raises(StageFailed, match="stopped"):
+        runner.run_step(Step("toy", [toy(hang=pid_file)]))
+    stopper.join()
+    assert not _alive(int(pid_file.read_text()))
+    with pytest.raises(StageFailed, match="stopped"):
+        runner.run_step(Step("toy", [toy()]))
+
+
+def _wait_for(path: Path):
+    deadline = time.monotonic() + 30
+    while not (path.is_file() and path.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _alive(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/stat")
+    if status.parent.parent.is_dir() and os.name != "nt":
+        return status.is_file() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+    os.kill(pid, 0)
+    return True
