@@ -60,6 +60,8 @@ def to_argv(options: Any) -> list[str]:
     for field, _ in _fields(type(options)):
         value = getattr(options, field.name)
         if field.metadata["positional"]:
+            if value is None:
+                continue
             tail += [str(item) for item in value] if isinstance(value, tuple) else [str(value)]
         elif value is not None:
             items = value if isinstance(value, tuple) else (value,)
@@ -87,7 +89,9 @@ class Command:
 
     @property
     def argv(self) -> list[str]:
-        return [sys.executable, *self.prefix, "-m", self.module, *to_argv(self.options)]
+        action = getattr(self.options, "ACTION", None)  # the word that picks one of a stage's actions
+        words = [self.module, action] if action else [self.module]
+        return [sys.executable, *self.prefix, "-m", *words, *to_argv(self.options)]
 
     def display(self) -> str:
         return display(self.argv)

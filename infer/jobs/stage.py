@@ -26,15 +26,18 @@ def stage_main(
     argv: Sequence[str] | None = None,
     settle: Callable[[Any], Any] | None = None,
     report: Report | None = None,
+    *,
+    prog: str | None = None,
 ) -> int:
     """Parse `argv`, import `run_module`, call its `run(options, report)`; returns the exit code.
 
-    `settle` turns "auto" fields into this machine's values (see config.py).
+    `settle` turns "auto" fields into this machine's values (see config.py). `prog` is what `--help`
+    calls the command, if it is more than the module of `run`.
     """
     name = run_module.removesuffix(".run").rpartition(".")[2]
     _utf8_streams()
     try:
-        options = parse(options_class, sys.argv[1:] if argv is None else argv, _prog(run_module))
+        options = parse(options_class, sys.argv[1:] if argv is None else argv, prog or prog or _prog(run_module))
     except SystemExit as stop:
         return int(stop.code or 0)
     report = report or Reporter()
