@@ -1,0 +1,93 @@
+"""Content encoders: HuBERT / ContentVec from RVC's and Applio's files, and the shipped starter.
+
+`load_encoder` finds one, `which_for` says which a voice needs, `same_encoder` refuses a mismatch.
+"""
+
+from pathlib import Path
+
+import torch
+
+from infer.lib.content.base import CONTENT_DIM, MIN_SAMPLES, ContentEncoder, frames
+from infer.lib.content.hubert import HubertEncoder
+from infer.lib.content.hubert_files import read_hubert
+from infer.lib.content.starter import StarterEncoder
+from infer.lib.errors import BadInput, MissingFile
+
+__all__ = [
+    "CONTENT_DIM",
+    "MIN_SAMPLES",
+    "ContentEncoder",
+    "encoder_path",
+    "frames",
+    "load_encoder",
+    "same_encoder",
+    "which_for",
+]
+
+# Below the assets folder, in the order of preference.
+HUBERT_PLACES = ("hubert/hubert_base.pt", "hubert_base", "hubert/hubert_base")
+STARTER_PLACE = "starter/content_encoder.safetensors"
+DOWNLOAD_HINT = "run `python tools/download_assets.py hubert`"
+
+
+def load_encoder(
+    which: str | Path, assets: Path, device: str | torch.device = "cpu", dtype: str | torch.dtype = "fp32"
+) -> ContentEncoder:
+    """`which`: auto (HuBERT if it is there, else the starter), hubert, starter, or the path of one.
+
+    Raises MissingFile or BadCheckpoint naming the file.
+    """
+    path = encoder_path(which, assets)
+    if path.suffix == ".safetensors":
+        return StarterEncoder(path, device, dtype)
+    encoder = HubertEncoder(read_hubert(path), device, dtype)
+    encoder.dim("v2")  # a HuBERT of other sizes is refused here, not at the first clip
+    return encoder
+
+
+def encoder_path(which: str | Path, assets: Path) -> Path:
+    """The file or folder that `which` means. Raises MissingFile."""
+    assets = Path(assets)
+    hubert = next((assets / place for place in HUBERT_PLACES if _is_model(assets / place)), None)
+    if which == "starter" or (which == "auto" and hubert is None):
+        return assets / STARTER_PLACE
+    if which in ("auto", "hubert"):
+        if hubert is None:
+            raise MissingFile(f"{assets / HUBERT_PLACES[0]} is missing", DOWNLOAD_HINT)
+        return hubert
+    if not Path(which).exists():
+        raise MissingFile(
+            f"there is no content encoder at {which}", "use auto, hubert, starter, or the path of one"
+        )
+    return Path(which)
+
+
+def _is_model(path: Path) -> bool:
+    return path.is_file() or (path / "config.json").is_file()
+
+
+def which_for(recorded: str | None) -> str:
+    """The `which` for a voice or index that recorded this encoder name (None: a file of RVC)."""
+    return "starter" if (recorded or "").startswith("starter") else "hubert"
+
+
+def same_encoder(recorded: str | None, encoder: ContentEncoder, what: str = "this voice") -> None:
+    """Raises BadInput unless `what`, which recorded an encoder name, was made with `encoder`.
+
+    RVC's files record none; they were made with a HuBERT.
+    """
+    if recorded is None and encoder.family == "hubert":
+        return
+    if recorded != encoder.name:
+        made_with = recorded or "a HuBERT (RVC records no name)"
+        raise BadInput(
+            f"{what} was made with the content encoder {made_with}, but {encoder.name} is loaded",
+            _remedy(recorded, encoder),
+        )
+
+
+def _remedy(recorded: str | None, encoder: ContentEncoder) -> str:
+    wanted = which_for(recorded)
+    if wanted == encoder.family.split("-")[0]:
+        return f"choose the {wanted} files it was trained with"
+    return f"use --encoder={wanted}" + (f" ({DOWNLOAD_HINT})" if wanted == "hubert" else "")

@@ -1,0 +1,30 @@
+"""What the user chooses for content extraction."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from infer.jobs.command import option
+
+
+@dataclass(frozen=True)
+class ExtractContentOptions:
+    """Write the content features (what is said) of every clip of an experiment."""
+
+    experiment: Path = option(help="name below logs, or a folder")
+    version: str = option("v2", help="v1: 256 values a frame, v2: 768", choices=("v1", "v2"))
+    encoder: str = option("auto", help="auto, hubert, starter, or the path of a HuBERT file or folder")
+    device: str = option("auto", help="auto, cpu, cuda:0, ...")
+    precision: str = option("fp32", help="of the matrix products", choices=("auto", "fp32", "fp16", "bf16"))
+    shard: str = option("0/1", help="i/n: only every n-th clip, from the i-th on (one process per device)")
+    assets: Path | None = option(None, help="folder of the models")
+
+    def __post_init__(self):
+        index, slash, count = self.shard.partition("/")
+        if not (slash and index.isdigit() and count.isdigit() and int(index) < int(count)):
+            raise ValueError(f"shard is {self.shard!r}; give it as 0/1, 0/2, 1/2, ...")
+
+    @property
+    def shard_of(self) -> tuple[int, int]:
+        """(i, n)."""
+        index, _, count = self.shard.partition("/")
+        return int(index), int(count)
