@@ -37,7 +37,7 @@ def stage_main(
     name = run_module.removesuffix(".run").rpartition(".")[2]
     _utf8_streams()
     try:
-        options = parse(options_class, sys.argv[1:] if argv is None else argv, prog or prog or _prog(run_module))
+        options = parse(options_class, sys.argv[1:] if argv is None else argv, prog or _prog(run_module))
     except SystemExit as stop:
         return int(stop.code or 0)
     report = report or Reporter()
