@@ -1,0 +1,181 @@
+"""Which recordings an experiment was made from: content hash, number, speaker and outcome of each.
+
+With it a second run finds out what changed. A recording counts as done only while its content and
+the options are the same and its clips are all there.
+"""
+
+import json
+import re
+import time
+from collections import defaultdict
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from infer.jobs.experiment import Experiment
+from infer.jobs.ledger import make_key
+from infer.lib.errors import BadInput
+from infer.lib.files import write_text
+from infer.stages.preprocess.clips import Outcome
+
+RULES = "slices 1"  # to be raised when clips of the same recording would come out differently
+_STEM = re.compile(r"(\d+)_(\d+)")
+_SAVE_SHARE = 20  # saving takes at most about a twentieth of the time
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file of the training folder; `name` is its path in there, with slashes."""
+
+    name: str
+    path: Path
+    sha256: str
+    speaker: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recording that has a number. `key` is empty until its clips are all on disk."""
+
+    name: str
+    sha256: str
+    speaker: int
+    index: int
+    key: str = ""
+    outcome: Outcome = Outcome()
+
+    def stems(self) -> list[str]:
+        return [f"{self.index}_{j}" for j in range(self.outcome.clips)]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run has to do. `vanished` sources go last, once there is something in their place."""
+
+    done: list[Source]
+    todo: list[tuple[Source, Recording]]
+    duplicates: list[tuple[Recording, Recording]]  # (left out, kept)
+    vanished: list[Source]
+
+
+class Manifest:
+    """The sources of an experiment, by name; saved as JSON."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self.exists = path.is_file()
+        self.sources = _read(path) if self.exists else {}
+        self._saved_s, self._cost_s = 0.0, 0.0
+
+    def put(self, source: Source) -> None:
+        self.sources[source.name] = source
+
+    def save(self) -> None:
+        begin = time.monotonic()
+        entries = {name: _as_json(source) for name, source in self.sources.items()}
+        write_text(self._path, json.dumps({"sources": entries}, indent=1) + "\n")
+        self._saved_s = time.monotonic()
+        self._cost_s = self._saved_s - begin
+
+    def save_sometimes(self) -> None:
+        """After every recording of a usual set; of a huge one as often as it costs little."""
+        if time.monotonic() - self._saved_s >= self._cost_s * _SAVE_SHARE:
+            self.save()
+
+
+def make_plan(
+    manifest: Manifest, recordings: list[Recording], options_key: tuple, stems: dict[int, list[str]]
+) -> Plan:
+    """Compares the folder with the manifest. `stems` are the clips on disk, by number.
+
+    Known recordings keep their number, also under a new name; new ones get the next numbers.
+    """
+    kept, duplicates = _without_duplicates(recordings, manifest.sources)
+    known, vanished = _numbered(kept, manifest.sources)
+    done, todo = [], []
+    for recording, source in zip(kept, known, strict=True):
+        on_disk = sorted(stems.get(source.index, []))
+        if source.key == _key(recording.sha256, options_key) and on_disk == sorted(source.stems()):
+            done.append(replace(source, name=recording.name, speaker=recording.speaker))
+        else:
+            fresh = Source(recording.name, recording.sha256, recording.speaker, source.index)
+            todo.append((fresh, recording))
+    return Plan(done, todo, duplicates, vanished)
+
+
+def _numbered(kept: list[Recording], sources: dict[str, Source]) -> tuple[list[Source], list[Source]]:
+    """The source of each recording, known by name, else by content, else new; and those left over."""
+    left = dict(sources)
+    names = {recording.name for recording in kept}
+    by_content = {source.sha256: name for name, source in sources.items() if name not in names}
+    next_index = 1 + max((source.index for source in sources.values()), default=-1)
+    numbered = []
+    for recording in kept:
+        name = recording.name if recording.name in left else by_content.pop(recording.sha256, None)
+        if name is None:
+            numbered.append(Source(recording.name, recording.sha256, recording.speaker, next_index))
+            next_index += 1
+        else:
+            numbered.append(left.pop(name))
+    return numbered, list(left.values())
+
+
+def _key(sha256: str, options_key: tuple) -> str:
+    return make_key(RULES, sha256, *options_key)
+
+
+def finished(source: Source, outcome: Outcome, options_key: tuple) -> Source:
+    """The source after its clips were written; one that could not be read is tried again next time."""
+    key = "" if outcome.error else _key(source.sha256, options_key)
+    return replace(source, key=key, outcome=outcome)
+
+
+def clips_on_disk(experiment: Experiment) -> dict[int, list[str]]:
+    """Stems of either folder, by recording number. Half-made clips lack one of both and so count
+    as a difference that has the recording sliced again."""
+    at_target, at_16k = set(experiment.stems()), set(experiment.stems_16k())
+    found = defaultdict(list)
+    for stem in at_target | at_16k:
+        if match := _STEM.fullmatch(stem):
+            whole = stem in at_target and stem in at_16k
+            found[int(match[1])] += [stem] if whole else [stem, stem]
+    return found
+
+
+def _without_duplicates(
+    recordings: list[Recording], old: dict[str, Source]
+) -> tuple[list[Recording], list[tuple[Recording, Recording]]]:
+    """Of files with the same content the one that is already sliced stays, else the first."""
+
+    def is_new(recording: Recording) -> bool:
+        return recording.name not in old or old[recording.name].sha256 != recording.sha256
+
+    first: dict[str, Recording] = {}
+    for recording in sorted(recordings, key=is_new):
+        first.setdefault(recording.sha256, recording)
+    kept = [recording for recording in recordings if first[recording.sha256] is recording]
+    twins = [
+        (recording, first[recording.sha256])
+        for recording in recordings
+        if first[recording.sha256] is not recording
+    ]
+    return kept, twins
+
+
+def _as_json(source: Source) -> dict:
+    values = asdict(source)
+    values.pop("name")
+    return values
+
+
+def _read(path: Path) -> dict[str, Source]:
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["sources"]
+        return {name: _source(name, values) for name, values in entries.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{path} is damaged ({error})", "use a new experiment name") from error
+
+
+def _source(name: str, values: dict) -> Source:
+    outcome = dict(values.pop("outcome"))
+    outcome["warnings"] = tuple(outcome["warnings"])
+    return Source(name=name, outcome=Outcome(**outcome), **values)

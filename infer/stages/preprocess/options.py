@@ -1,0 +1,47 @@
+"""What preprocessing is asked to do. Light: imports no numeric library."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from infer.jobs.command import option
+
+SAMPLE_RATES = (32000, 40000, 48000)
+# The training loader takes clips of 0.76 s to 6.75 s, and the last window of a piece may be 0.3 s longer.
+SLICE_S_RANGE = (1.0, 6.4)
+MAX_SPEAKER_ID = 108  # the pretrained networks know 109 speakers
+
+
+@dataclass(frozen=True)
+class PreprocessOptions:
+    """Slice a folder of recordings into training clips; run again to pick up changes.
+
+    Subfolders named 0, 1, 2 ... hold the recordings of these speakers.
+    """
+
+    trainset: Path = option(help="folder of recordings", aliases=("--trainset-dir",))
+    experiment: Path = option(help="experiment name, or its folder", aliases=("-e", "--experiment-dir"))
+    sample_rate: str | int = option(40000, help="32k, 40k, 48k, or Hz", aliases=("-sr",))
+    workers: int = option(0, help="processes; 0: as many as this machine has room for")
+    slice_s: float = option(3.7, help="length of a clip in seconds", aliases=("--per",))
+    speaker_id: int = option(
+        0, help="speaker of recordings outside numbered subfolders", aliases=("--spk-id",)
+    )
+
+    def __post_init__(self):
+        object.__setattr__(self, "sample_rate", _hertz(self.sample_rate))
+        low, high = SLICE_S_RANGE
+        if not low <= self.slice_s <= high:
+            raise ValueError(f"slice_s is {self.slice_s}, but must lie between {low} and {high} seconds")
+        if self.workers < 0:
+            raise ValueError(f"workers is {self.workers}, but must not be negative")
+        if not 0 <= self.speaker_id <= MAX_SPEAKER_ID:
+            raise ValueError(f"speaker_id is {self.speaker_id}, but must lie between 0 and {MAX_SPEAKER_ID}")
+
+
+def _hertz(rate: str | int) -> int:
+    """ "40k" and "40000" are 40000. Raises ValueError for a rate that voices do not have."""
+    text = str(rate).strip().lower()
+    text = f"{text[:-1]}000" if text.endswith("k") else text
+    if text not in map(str, SAMPLE_RATES):
+        raise ValueError(f"sample_rate is {rate}, but must be 32k, 40k or 48k")
+    return int(text)

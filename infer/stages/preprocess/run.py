@@ -1,0 +1,219 @@
+"""Slicing of a folder of recordings into the clips of an experiment.
+
+Only what is new or changed is sliced; clips of recordings that are gone are removed at the end.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+
+from infer.jobs.events import Finished, ItemFailed, Log, Progress, Report, Started
+from infer.jobs.experiment import Experiment
+from infer.lib.audio import find_audio
+from infer.lib.devices import worker_count
+from infer.lib.errors import BadInput, RvcError
+from infer.lib.files import sha256_file, write_text
+from infer.stages.preprocess.clips import Outcome, Task, slice_file
+from infer.stages.preprocess.manifest import (
+    Manifest,
+    Plan,
+    Recording,
+    Source,
+    clips_on_disk,
+    finished,
+    make_plan,
+)
+from infer.stages.preprocess.options import MAX_SPEAKER_ID, PreprocessOptions
+from infer.stages.preprocess.summary import summarise, what_was_left_out, why_unusable
+
+STAGE = "preprocess"
+
+
+def run(options: PreprocessOptions, report: Report) -> dict:
+    """Slices what is new or changed; returns the recordings report (also written as JSON).
+
+    Raises BadInput if the folder has nothing usable or the experiment was made otherwise.
+    """
+    paths = find_audio(options.trainset)
+    if not paths:
+        raise BadInput(
+            f"the folder {options.trainset} holds no recordings", "put wav, flac, mp3 or m4a there"
+        )
+    experiment = Experiment.find(options.experiment)
+    manifest = _open_manifest(experiment, options.sample_rate)
+    report(Started(STAGE, len(paths)))
+    job = _Job(options, experiment, manifest, report)
+    plan = job.plan(paths)
+    job.slice(plan)
+    return job.finish(plan)
+
+
+def _open_manifest(experiment: Experiment, sample_rate: int) -> Manifest:
+    """Refuses an experiment whose clips have another rate, or that this program did not slice."""
+    if experiment.read_settings().sample_rate is not None:
+        experiment.update_settings(sample_rate=sample_rate)
+    manifest = Manifest(experiment.sources_file)
+    clips = [] if manifest.exists else experiment.stems()
+    if clips:
+        raise BadInput(
+            f"{experiment.gt_wavs} already holds {len(clips)} clips of unknown origin",
+            "choose a new experiment name, or move them away",
+        )
+    return manifest
+
+
+class _Job:
+    """One run of the stage: what it works on, and what it has to tell."""
+
+    def __init__(
+        self, options: PreprocessOptions, experiment: Experiment, manifest: Manifest, report: Report
+    ):
+        self.options, self.experiment, self.manifest = options, experiment, manifest
+        self.report = report
+        self.key = (options.sample_rate, options.slice_s)
+        self.failed: dict[str, str] = {}  # name -> reason
+        self.clips = clips_on_disk(experiment)
+
+    def plan(self, paths: list[Path]) -> Plan:
+        """Hashes the files and notes their numbers on disk before the first clip is written."""
+        plan = make_plan(self.manifest, self._recordings(paths), self.key, self.clips)
+        fresh = [source for source, _ in plan.todo]
+        self.manifest.sources = {source.name: source for source in [*plan.vanished, *plan.done, *fresh]}
+        self.manifest.save()
+        for twin, kept in plan.duplicates:
+            self._fail(twin.name, f"the same recording as {kept.name}")
+        for source in plan.done:
+            self._tell(source)
+        if plan.done:
+            self.report(Log(f"{len(plan.done)} recordings are unchanged"))
+        return plan
+
+    def _recordings(self, paths: list[Path]) -> list[Recording]:
+        recordings, odd = [], set()
+        for path in paths:
+            relative = path.relative_to(self.options.trainset)
+            folder = relative.parts[0] if len(relative.parts) > 1 else ""
+            is_speaker = folder.isascii() and folder.isdigit()
+            if is_speaker and int(folder) > MAX_SPEAKER_ID:
+                odd.add(folder)
+                is_speaker = False
+            speaker = int(folder) if is_speaker else self.options.speaker_id
+            try:
+                digest = sha256_file(path)
+            except OSError as error:
+                self._fail(relative.as_posix(), f"it cannot be read: {error.strerror or error}")
+                continue
+            recordings.append(Recording(relative.as_posix(), path, digest, speaker))
+        if odd:
+            names = ", ".join(sorted(odd))
+            self.report(Log(f"speakers have numbers up to {MAX_SPEAKER_ID}; not a speaker: folder {names}"))
+        return recordings
+
+    def slice(self, plan: Plan) -> None:
+        """Slices in parallel; every finished recording is noted at once, so stopping loses nothing."""
+        tasks = {self._task(source, recording): source for source, recording in plan.todo}
+        workers = min(self.options.workers or worker_count(), len(tasks))
+        total = len(plan.done) + len(plan.duplicates) + len(tasks)
+        done = total - len(tasks)
+        if done:
+            self.report(Progress(done, total))
+        try:
+            for task, outcome in _outcomes(list(tasks), workers):
+                source = finished(tasks[task], outcome, self.key)
+                self.manifest.put(source)
+                self.manifest.save_sometimes()
+                done += 1
+                self._tell(source)
+                self.report(Progress(done, total, source.name))
+        finally:
+            self.manifest.save()
+
+    def _task(self, source: Source, recording: Recording) -> Task:
+        return Task(
+            path=recording.path,
+            experiment=self.experiment.root,
+            index=source.index,
+            sample_rate=self.options.sample_rate,
+            slice_s=self.options.slice_s,
+            stale=tuple(sorted(set(self.clips.get(source.index, ())))),
+        )
+
+    def finish(self, plan: Plan) -> dict:
+        """Removes what is stale and writes the report. Raises BadInput if there is no clip at all."""
+        gone = {source.name for source in plan.vanished}
+        sources = [source for name, source in self.manifest.sources.items() if name not in gone]
+        summary = summarise(sorted(sources, key=lambda source: source.index), self.failed)
+        if not summary["clips"]:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in list(self.failed.items())[:3])
+            raise BadInput(f"no recording in {self.options.trainset} can be used ({reasons})")
+        numbers = {source.index for source in sources}
+        for index in sorted(self.clips.keys() - numbers):
+            for stem in self.clips[index]:
+                self.experiment.remove_clip(stem)
+        self.manifest.sources = {source.name: source for source in sources}
+        self.manifest.save()
+        self.experiment.write_speakers({stem: s.speaker for s in sources for stem in s.stems()})
+        self.experiment.update_settings(sample_rate=self.options.sample_rate)
+        write_text(self.experiment.report_file, json.dumps(summary, indent=1) + "\n")
+        if gone:
+            self.report(Log(f"removed the clips of {len(gone)} recordings that are gone"))
+        brief = {key: value for key, value in summary.items() if key not in ("files", "failed")}
+        self.report(Finished(STAGE, {**brief, "failed": len(self.failed)}))
+        return summary
+
+    def _tell(self, source: Source) -> None:
+        """Reports what became of a recording, and notes it in the log of the experiment."""
+        outcome = source.outcome
+        if reason := why_unusable(outcome):
+            self._fail(source.name, reason)
+            return
+        remarks = [*outcome.warnings, *filter(None, [what_was_left_out(outcome)])]
+        for remark in remarks:
+            self.report(Log(f"{source.name}: {remark}"))
+        self._note(f"{source.name}->{outcome.clips} clips, {outcome.usable_s:.1f} s", *remarks)
+
+    def _fail(self, name: str, reason: str) -> None:
+        self.failed[name] = reason
+        self.report(ItemFailed(name, reason))
+        self._note(f"{name}->left out", reason)
+
+    def _note(self, *parts: str) -> None:
+        self.experiment.root.mkdir(parents=True, exist_ok=True)
+        with self.experiment.preprocess_log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write("; ".join(parts) + "\n")
+
+
+def _outcomes(tasks: list[Task], workers: int) -> Iterator[tuple[Task, Outcome]]:
+    """As they come: in this process for one worker, else in processes of their own."""
+    if workers <= 1:
+        for task in tasks:
+            yield task, slice_file(task)
+        return
+    # Spawned, since forking a process that holds threads (a page, a GPU) can hang.
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_end_with_parent) as pool:
+        futures = {pool.submit(slice_file, task): task for task in tasks}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            raise RvcError(
+                "a slicing process was ended from outside, probably for lack of memory",
+                "run again with --workers=1; what is finished is kept",
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would wait for work for ever, and go on writing meanwhile."""
+
+    def watch() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
