@@ -6,7 +6,7 @@ Index files are opened by Python, since faiss itself cannot open every path on W
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,9 +82,7 @@ def build(rows: np.ndarray, keep_trained: Callable[[object], None] = lambda inde
     return index
 
 
-def cluster_centres(
-    batches: Callable[[], Iterator[np.ndarray]], first: np.ndarray, passes: int = 1
-) -> np.ndarray:
+def cluster_centres(batches: Iterable[np.ndarray], first: np.ndarray) -> np.ndarray:
     """Mini-batch k-means from the centres `first` [K, D]: one batch [n, D] in memory at a time.
 
     Each centre moves to the running mean of the rows it attracted, itself included (Sculley 2010).
@@ -92,7 +90,7 @@ def cluster_centres(
     faiss = _faiss()
     centres = first.astype(np.float64)
     counts = np.ones(len(first))
-    for batch in (batch for _ in range(passes) for batch in batches()):
+    for batch in batches:
         nearest = faiss.IndexFlatL2(first.shape[1])
         nearest.add(centres.astype(np.float32))
         labels = nearest.search(batch, 1)[1][:, 0]
@@ -154,9 +152,8 @@ class FeatureIndex:
         if problem:
             raise BadInput(f"the index {path} {problem}", "use the added_*.index file of the voice")
         feature_index = cls(index, path, read_sidecar(path).get("encoder"))
-        feature_index.blend(
-            np.zeros((1, index.d), np.float32), 1.0
-        )  # a kind that cannot give vectors fails here
+        # A kind of index that cannot give its vectors back shows it here.
+        feature_index.blend(np.zeros((1, index.d), np.float32), 1.0)
         return feature_index
 
     @property
@@ -176,7 +173,7 @@ class FeatureIndex:
             return content
         if content.shape[1] != self.dim:
             raise BadInput(
-                f"the index {self.path} holds vectors of {self.dim} values, the voice needs {content.shape[1]}",
+                f"the index {self.path} holds vectors of {self.dim} values, not {content.shape[1]}",
                 "it belongs to a voice of the other version (v1: 256, v2: 768)",
             )
         content = np.ascontiguousarray(content, np.float32)

@@ -27,8 +27,8 @@ class HubertEncoder(ContentEncoder):
         self.dtype = as_dtype(dtype)
         self.normalize = file.normalize
         self.source = file.path
-        self.name = f"{self.family}:{fingerprint(file.tensors, _fingerprint_names(file.tensors))}"
         self._network, self._projection = _build(file)
+        self.name = f"{self.family}:{fingerprint(file.tensors, _fingerprint_names(file.tensors))}"
         self._network.to(self.device)
         if self._projection is not None:
             self._projection.to(self.device)

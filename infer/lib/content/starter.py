@@ -97,12 +97,12 @@ class StarterEncoder(ContentEncoder):
         self.device = torch.device(device)
         self.dtype = as_dtype(dtype)
         tensors = _read(Path(path))
-        self.name = f"{NAME}:{fingerprint(tensors, _FINGERPRINT)}"
         with torch.device("meta"):
             network = StarterNetwork()
         shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
         if problem := check_tensors(tensors, shapes):
             raise BadCheckpoint(f"{path} is no {NAME} encoder: it {problem}", "restore assets/starter")
+        self.name = f"{NAME}:{fingerprint(tensors, _FINGERPRINT)}"
         network.load_state_dict({name: tensors[name].float() for name in shapes}, assign=True)
         self._network = network.requires_grad_(False).eval().to(self.device)
         self._window = torch.hann_window(N_FFT, device=self.device)

@@ -65,7 +65,7 @@ def gathered(
             done += len(batch)
             report(Progress(done, rows.total, "k-means"))
 
-    return retrieval.cluster_centres(batches, first)
+    return retrieval.cluster_centres(batches(), first)
 
 
 def _feature_files(experiment: Experiment, version: str) -> list[Path]:

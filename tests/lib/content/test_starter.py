@@ -1,0 +1,72 @@
+"""The shipped encoder against its own golden numbers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from infer.lib.content.starter import StarterEncoder, rotary_angles, rotated
+from infer.lib.errors import BadCheckpoint, BadInput, MissingFile
+
+REPO = Path(__file__).parents[3]
+WEIGHTS = REPO / "assets/starter/content_encoder.safetensors"
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return StarterEncoder(WEIGHTS)
+
+
+@pytest.fixture(scope="module")
+def golden():
+    return np.load(REPO / "tests/data/content.npz")
+
+
+def test_log_mel_and_content_match(encoder, golden):
+    audio = torch.from_numpy(golden["starter_signal"])
+    np.testing.assert_allclose(encoder.log_mel(audio)[::4], golden["starter_logmel_every4"], atol=1e-4)
+    content = encoder.encode(audio, "v2")[:, ::8]
+    np.testing.assert_allclose(content, golden["starter_content_every8"], atol=1e-3)
+
+
+@pytest.mark.parametrize("n_samples", [400, 560, 719, 720, 1040, 16000])
+def test_frames_are_huberts(encoder, n_samples):
+    content = encoder.encode(torch.randn(n_samples, generator=torch.Generator().manual_seed(1)), "v2")
+    assert content.shape == ((n_samples - 80) // 320, 768)
+
+
+def test_silence_is_finite_and_short_audio_refused(encoder):
+    assert torch.isfinite(encoder.encode(torch.zeros(48000), "v2")).all()
+    with pytest.raises(BadInput, match="399 samples"):
+        encoder.encode(torch.zeros(399), "v2")
+
+
+def test_it_has_no_v1(encoder):
+    with pytest.raises(BadInput, match="v2 content only"):
+        encoder.encode(torch.zeros(800), "v1")
+
+
+def test_rotation_depends_on_distance_only():
+    x = torch.randn(1, 2, 64, generator=torch.Generator().manual_seed(2))
+    query, key = x[:, :1].expand(1, 9, 64), x[:, 1:].expand(1, 9, 64)
+    angles = rotary_angles(9, 64, torch.device("cpu"))
+    scores = rotated(query, angles) @ rotated(key, angles).transpose(1, 2)
+    diagonal = scores[0].diagonal(offset=3)
+    torch.testing.assert_close(diagonal, diagonal[:1].expand(6), atol=1e-4, rtol=0)
+
+
+def test_wrong_files_are_refused(tmp_path):
+    with pytest.raises(MissingFile):
+        StarterEncoder(tmp_path / "none.safetensors")
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(WEIGHTS.read_bytes()[:1000])
+    with pytest.raises(BadCheckpoint, match="no safetensors file"):
+        StarterEncoder(bad)
+    save_file({"x": torch.zeros(1)}, bad, metadata={"name": "other"})
+    with pytest.raises(BadCheckpoint, match="'other'"):
+        StarterEncoder(bad)
+    save_file({"subsample.0.weight": torch.zeros(1)}, bad, metadata={"name": "starter-1"})
+    with pytest.raises(BadCheckpoint):
+        StarterEncoder(bad)
