@@ -1,0 +1,19 @@
+"""harvest: WORLD's Harvest (Morise 2017), refined by StoneMask, through pyworld."""
+
+from pathlib import Path
+
+import numpy as np
+
+from infer.lib.f0.curve import F0_MAX, F0_MIN
+from infer.lib.f0.world import World
+
+
+class Harvest(World):
+    def rough(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.pyworld.harvest(
+            audio, self.sample_rate, f0_floor=F0_MIN, f0_ceil=F0_MAX, frame_period=self.period_ms
+        )
+
+
+def load(name: str, device: str, path: Path | None) -> Harvest:
+    return Harvest(name)
