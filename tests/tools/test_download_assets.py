@@ -37,6 +37,7 @@ class Server:
                 pass
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.handle_error = lambda *parts: None  # a client that hangs up is meant to
         threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
         self.base = f"http://127.0.0.1:{self.http.server_port}"
 
