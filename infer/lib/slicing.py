@@ -118,16 +118,17 @@ def cut_windows(blocks: Iterable[np.ndarray], windows: list[tuple[int, int]]) ->
 
     Holds one window and one block at most.
     """
-    held, base = [np.zeros(0, dtype=np.float32)], 0
+    held, base = np.zeros(0, dtype=np.float32), 0  # held[0] is sample `base`
     blocks = iter(blocks)
     for start, stop in windows:
-        available = base + sum(map(len, held))
-        while available < stop:
+        parts, end = [held], base + len(held)
+        while end < stop:
             block = next(blocks)
-            available += len(block)
-            held.append(block)
-            if available <= start:  # a gap before this window
-                held, base = [], available
-        joined = np.concatenate(held)
-        yield joined[start - base : stop - base]
-        held, base = [joined[start - base :]], start
+            if end + len(block) <= start:  # a gap before this window
+                parts, base = [block[:0]], end + len(block)
+            else:
+                parts.append(block)
+            end += len(block)
+        held = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        held, base = held[max(0, start - base) :], max(start, base)
+        yield held[: stop - start]
