@@ -1,0 +1,42 @@
+"""The pitch that a voice is asked to sing: found in the source, filled, transposed, or from a file."""
+
+from pathlib import Path
+
+import numpy as np
+
+from infer.lib import f0
+from infer.lib.errors import MissingFile
+from infer.lib.f0.curve import FRAMES_PER_SECOND, F0Curve, read_curve_file
+from infer.lib.f0.tracking import Estimator
+from infer.vc.options import ConvertOptions
+
+PREFERRED_METHOD, METHOD_WITHOUT_DOWNLOAD = "rmvpe", "fcpe"
+
+
+def method_for(wanted: str, assets: Path) -> str:
+    """The method meant by "auto": rmvpe where its model is installed."""
+    if wanted != "auto":
+        return wanted
+    try:
+        f0.require_file(f0.find_method(PREFERRED_METHOD), assets)
+    except MissingFile:
+        return METHOD_WITHOUT_DOWNLOAD
+    return PREFERRED_METHOD
+
+
+def track(padded: np.ndarray, estimator: Estimator, options: ConvertOptions, fill: bool) -> F0Curve:
+    """The curve of a padded signal at 16 kHz, one frame for each 160 samples, before transposition.
+
+    `fill` interpolates over unvoiced frames. Unvoiced frames are 0 otherwise.
+    """
+    curve = estimator(padded, len(padded) // f0.HOP)
+    curve = f0.smooth(curve, estimator.method.name, options.filter_radius)
+    return curve.fill_unvoiced() if fill else curve
+
+
+def transpose(curve: F0Curve, options: ConvertOptions, pad_s: float) -> F0Curve:
+    """Shifted by f0_up_key; then the curve file, if there is one, from the end of the padding on."""
+    curve = curve.shift(options.f0_up_key)
+    if options.f0_file is None:
+        return curve
+    return curve.replace_from(read_curve_file(options.f0_file), round(pad_s * FRAMES_PER_SECOND))

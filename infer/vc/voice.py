@@ -1,0 +1,113 @@
+"""A voice ready to speak: its network on a device, and what its file says about it."""
+
+import copy
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from infer.lib import checkpoint
+from infer.lib.errors import BadInput
+from infer.lib.f0.curve import F0Curve
+from infer.lib.models.spec import ModelSpec
+from infer.lib.models.synthesizer import Draws, Pitch, Synthesizer
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
+
+
+def dtype_of(device: str, precision: str) -> torch.dtype:
+    """fp16 only where it is faster and was asked for. bf16 is too coarse for a waveform: fp32 instead."""
+    return torch.float32 if device == "cpu" else DTYPES.get(precision, torch.float32)
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One voice file in memory. `encoder` is the recorded content encoder, None for RVC's files."""
+
+    path: Path
+    spec: ModelSpec
+    net: Synthesizer
+    device: str
+    dtype: torch.dtype
+    encoder: str | None = None
+    fill_unvoiced: bool = False
+    info: str = ""
+
+    @classmethod
+    def load(cls, path: Path, device: str = "cpu", precision: str = "fp32") -> "Voice":
+        """Raises MissingFile or BadCheckpoint with the reason."""
+        path, dtype = Path(path), dtype_of(device, precision)
+        file = checkpoint.read_voice(path)
+        return cls(
+            path=path,
+            spec=file.spec,
+            net=_network(file, device, dtype),
+            device=device,
+            dtype=dtype,
+            encoder=file.encoder,
+            fill_unvoiced=bool(file.fill_unvoiced),
+            info=file.info,
+        )
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    def check_speaker(self, speaker_id: int) -> None:
+        """Raises BadInput unless the voice has this speaker."""
+        if not 0 <= speaker_id < self.spec.n_speakers:
+            raise BadInput(
+                f"{self.path.name} has no speaker {speaker_id}",
+                f"its speakers are 0..{self.spec.n_speakers - 1}",
+            )
+
+    @torch.inference_mode()
+    def synthesize(
+        self, features: torch.Tensor, pitch: F0Curve | None, speaker_id: int, draws: Draws | None = None
+    ) -> np.ndarray:
+        """Audio [T * hop] float32 of features [T, D]; `pitch` has T frames, None iff the voice uses none."""
+        content = features.to(self.device, self.dtype)[None]  # [1, T, D]
+        lengths = torch.tensor([content.shape[1]], device=self.device)
+        speaker = torch.tensor([speaker_id], device=self.device)
+        audio = self.net.infer(content, lengths, self._pitch(pitch), speaker, self._placed(draws))
+        return audio.reshape(-1).float().cpu().numpy()
+
+    @cached_property
+    def in_fp32(self) -> "Voice":
+        """The same voice in single precision, made once."""
+        if self.dtype == torch.float32:
+            return self
+        return replace(self, net=copy.deepcopy(self.net).float(), dtype=torch.float32)
+
+    @cached_property
+    def on_cpu(self) -> "Voice":
+        """The same voice in single precision on the CPU, made once."""
+        if self.device == "cpu":
+            return self
+        net = copy.deepcopy(self.net).float() if self.dtype == torch.float32 else copy.deepcopy(self.net)
+        return replace(self, net=net.to("cpu").float(), device="cpu", dtype=torch.float32)
+
+    def _pitch(self, curve: F0Curve | None) -> Pitch | None:
+        if curve is None:
+            return None
+        coarse = torch.from_numpy(np.ascontiguousarray(curve.coarse(), dtype=np.int64))
+        hz = torch.from_numpy(np.ascontiguousarray(curve.hz, dtype=np.float32))
+        # Hz stay in fp32: the phase of the source is a sum over many samples.
+        return Pitch(coarse[None].to(self.device), hz[None].to(self.device))
+
+    def _placed(self, draws: Draws | None) -> Draws | None:
+        if draws is None:
+            return None
+        return replace(
+            draws, prior=draws.prior.to(self.device, self.dtype), source=draws.source.to(self.device)
+        )
+
+
+def _network(file: "checkpoint.VoiceFile", device: str, dtype: torch.dtype) -> Synthesizer:
+    # Built without memory, then given the file's tensors: nothing is initialised in vain.
+    net = Synthesizer(file.spec, posterior=False)
+    net.load_state_dict(file.weights)
+    net.fuse_weight_norm()
+    return net.to(device, dtype).eval().requires_grad_(False)
