@@ -6,20 +6,18 @@ the options are the same and its clips are all there.
 
 import json
 import re
-import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from infer.jobs.experiment import Experiment
-from infer.jobs.ledger import make_key
+from infer.jobs.ledger import Ledger, make_key
 from infer.lib.errors import BadInput
 from infer.lib.files import write_text
 from infer.stages.preprocess.clips import Outcome
 
 RULES = "slices 1"  # to be raised when clips of the same recording would come out differently
 _STEM = re.compile(r"(\d+)_(\d+)")
-_SAVE_SHARE = 20  # saving takes at most about a twentieth of the time
 
 
 @dataclass(frozen=True)
@@ -58,28 +56,32 @@ class Plan:
 
 
 class Manifest:
-    """The sources of an experiment, by name; saved as JSON."""
+    """The sources of an experiment, by name: a JSON file, and beside it a ledger of what was finished
+    since that was written, so that noting one recording does not rewrite thousands."""
 
-    def __init__(self, path: Path):
-        self._path = path
-        self.exists = path.is_file()
-        self.sources = _read(path) if self.exists else {}
-        self._saved_s, self._cost_s = 0.0, 0.0
+    def __init__(self, experiment: Experiment):
+        self._path = experiment.sources_file
+        self._ledger = Ledger(experiment.ledger_file("preprocess"))
+        self.exists = self._path.is_file()
+        self.sources = self._read() if self.exists else {}
 
-    def put(self, source: Source) -> None:
+    def finish(self, source: Source) -> None:
+        """Notes at once that the clips of a source are on disk."""
         self.sources[source.name] = source
+        self._ledger.record(source.name, json.dumps(_as_json(source)))
 
     def save(self) -> None:
-        begin = time.monotonic()
         entries = {name: _as_json(source) for name, source in self.sources.items()}
         write_text(self._path, json.dumps({"sources": entries}, indent=1) + "\n")
-        self._saved_s = time.monotonic()
-        self._cost_s = self._saved_s - begin
+        self._ledger.path.unlink(missing_ok=True)
 
-    def save_sometimes(self) -> None:
-        """After every recording of a usual set; of a huge one as often as it costs little."""
-        if time.monotonic() - self._saved_s >= self._cost_s * _SAVE_SHARE:
-            self.save()
+    def _read(self) -> dict[str, Source]:
+        try:
+            entries = json.loads(self._path.read_text(encoding="utf-8"))["sources"]
+            entries |= {name: json.loads(text) for name, text in self._ledger.items().items()}
+            return {name: _source(name, values) for name, values in entries.items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BadInput(f"{self._path} is damaged ({error})", "use a new experiment name") from error
 
 
 def make_plan(
@@ -165,14 +167,6 @@ def _as_json(source: Source) -> dict:
     values = asdict(source)
     values.pop("name")
     return values
-
-
-def _read(path: Path) -> dict[str, Source]:
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["sources"]
-        return {name: _source(name, values) for name, values in entries.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"{path} is damaged ({error})", "use a new experiment name") from error
 
 
 def _source(name: str, values: dict) -> Source:

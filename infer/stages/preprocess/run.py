@@ -17,7 +17,7 @@ from infer.jobs.experiment import Experiment
 from infer.lib.audio import find_audio
 from infer.lib.devices import worker_count
 from infer.lib.errors import BadInput, RvcError
-from infer.lib.files import sha256_file, write_text
+from infer.lib.files import remove_leftovers, sha256_file, write_text
 from infer.stages.preprocess.clips import Outcome, Task, slice_file
 from infer.stages.preprocess.manifest import (
     Manifest,
@@ -57,7 +57,7 @@ def _open_manifest(experiment: Experiment, sample_rate: int) -> Manifest:
     """Refuses an experiment whose clips have another rate, or that this program did not slice."""
     if experiment.read_settings().sample_rate is not None:
         experiment.update_settings(sample_rate=sample_rate)
-    manifest = Manifest(experiment.sources_file)
+    manifest = Manifest(experiment)
     clips = [] if manifest.exists else experiment.stems()
     if clips:
         raise BadInput(
@@ -77,6 +77,8 @@ class _Job:
         self.report = report
         self.key = (options.sample_rate, options.slice_s)
         self.failed: dict[str, str] = {}  # name -> reason
+        for folder in (experiment.gt_wavs, experiment.wavs_16k):
+            remove_leftovers(folder)
         self.clips = clips_on_disk(experiment)
 
     def plan(self, paths: list[Path]) -> Plan:
@@ -122,16 +124,13 @@ class _Job:
         done = total - len(tasks)
         if done:
             self.report(Progress(done, total))
-        try:
-            for task, outcome in _outcomes(list(tasks), workers):
-                source = finished(tasks[task], outcome, self.key)
-                self.manifest.put(source)
-                self.manifest.save_sometimes()
-                done += 1
-                self._tell(source)
-                self.report(Progress(done, total, source.name))
-        finally:
-            self.manifest.save()
+        for task, outcome in _outcomes(list(tasks), workers):
+            source = finished(tasks[task], outcome, self.key)
+            self.manifest.finish(source)
+            done += 1
+            self._tell(source)
+            self.report(Progress(done, total, source.name))
+        self.manifest.save()
 
     def _task(self, source: Source, recording: Recording) -> Task:
         return Task(
