@@ -9,7 +9,7 @@ import torch
 
 from infer.lib.content.base import CONTENT_DIM, MIN_SAMPLES, ContentEncoder, frames
 from infer.lib.content.hubert import HubertEncoder
-from infer.lib.content.hubert_files import read_hubert
+from infer.lib.content.hubert_files import WEIGHT_FILES, read_hubert
 from infer.lib.content.starter import StarterEncoder
 from infer.lib.errors import BadInput, MissingFile
 
@@ -59,7 +59,8 @@ def encoder_path(which: str | Path, assets: Path) -> Path:
         raise MissingFile(
             f"there is no content encoder at {which}", "use auto, hubert, starter, or the path of one"
         )
-    return Path(which)
+    # The weights of a Transformers folder mean the folder: they are read with its config.json.
+    return Path(which).parent if Path(which).name in WEIGHT_FILES else Path(which)
 
 
 def _is_model(path: Path) -> bool:

@@ -8,7 +8,14 @@ import torch
 from torch import nn
 from torchaudio.models import wav2vec2_model
 
-from infer.lib.content.base import CONTENT_DIM, ContentEncoder, as_dtype, check_tensors, fingerprint
+from infer.lib.content.base import (
+    CONTENT_DIM,
+    ContentEncoder,
+    as_dtype,
+    check_tensors,
+    exact_convolutions,
+    fingerprint,
+)
 from infer.lib.content.hubert_files import CONV_KERNELS, CONV_STRIDES, HubertFile
 from infer.lib.errors import BadCheckpoint, BadInput
 
@@ -58,7 +65,7 @@ class HubertEncoder(ContentEncoder):
     def hidden(self, audio: torch.Tensor, block: int, project: bool = False) -> torch.Tensor:
         """16 kHz audio [N] -> output of a block (1 = first) [T, width], or its projection."""
         audio = self._checked(audio)
-        with torch.inference_mode():
+        with torch.inference_mode(), exact_convolutions(self.dtype):
             return self._hidden(audio, block, project).float()
 
     def _content(self, audio: torch.Tensor, version: str) -> torch.Tensor:

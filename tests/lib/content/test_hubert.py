@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from infer.lib.content import load_encoder
+from infer.lib.content import encoder_path, load_encoder
 from infer.lib.content.hubert import HubertEncoder
 from infer.lib.content.hubert_files import HubertFile, fairseq_to_transformers, read_hubert
 from infer.lib.errors import BadCheckpoint, BadInput, MissingFile
@@ -43,6 +43,7 @@ def test_folder_with_either_weight_norm_naming_is_the_same_encoder(tiny, golden,
         hidden = encoder.hidden(torch.from_numpy(golden["tiny_signal"]), 1)
         np.testing.assert_allclose(hidden, golden["tiny_block1"], atol=TOLERANCE)
         names[kind] = encoder.name
+        assert encoder_path(folder / "pytorch_model.bin", tmp_path) == folder
     assert set(names.values()) == {HubertEncoder(tiny).name}
 
 
@@ -111,6 +112,15 @@ def test_the_two_layer_norms_keep_apart():
     assert fairseq_to_transformers("encoder.layer_norm.bias") == "encoder.layer_norm.bias"
     inside = fairseq_to_transformers("encoder.layers.3.self_attn_layer_norm.bias")
     assert inside == "encoder.layers.3.layer_norm.bias"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("dtype", "tolerance"), [("fp32", TOLERANCE), ("fp16", 2e-2), ("bf16", 0.1)])
+def test_gpu_agrees(tiny, golden, dtype, tolerance):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    hidden = HubertEncoder(tiny, "cuda:0", dtype).hidden(torch.from_numpy(golden["tiny_signal"]), 1)
+    np.testing.assert_allclose(hidden.cpu(), golden["tiny_block1"], atol=tolerance)
 
 
 def test_fairseq_itself_agrees(golden):

@@ -31,6 +31,17 @@ def test_log_mel_and_content_match(encoder, golden):
     np.testing.assert_allclose(content, golden["starter_content_every8"], atol=1e-3)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize(("dtype", "tolerance"), [("fp32", 2e-3), ("fp16", 0.1), ("bf16", 0.5)])
+def test_gpu_agrees(golden, dtype, tolerance):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    content = StarterEncoder(WEIGHTS, "cuda:0", dtype).encode(
+        torch.from_numpy(golden["starter_signal"]), "v2"
+    )
+    np.testing.assert_allclose(content.cpu()[:, ::8], golden["starter_content_every8"], atol=tolerance)
+
+
 @pytest.mark.parametrize("n_samples", [400, 560, 719, 720, 1040, 16000])
 def test_frames_are_huberts(encoder, n_samples):
     content = encoder.encode(torch.randn(n_samples, generator=torch.Generator().manual_seed(1)), "v2")
