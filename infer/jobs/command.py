@@ -49,7 +49,9 @@ def parse(options_class: type, argv: Sequence[str], prog: str = "python -m ...")
     parser = parser_for(options_class, prog)
     namespace = parser.parse_args([_dashed(argument) for argument in argv])
     try:
-        return options_class(**vars(namespace))
+        # argparse collects several positionals in a list; an options field is a tuple.
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in vars(namespace).items()}
+        return options_class(**values)
     except ValueError as error:  # __post_init__ is the one validation
         parser.error(str(error))
 

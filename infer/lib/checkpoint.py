@@ -221,6 +221,10 @@ def _content(path: Path, wanted: str, foreign: list = (), mmap: bool = False) ->
         raise _refused(path, str(error), wanted) from None
     except _MALFORMED as error:
         raise other_kind(path, "damaged", wanted) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # which means a jump to before the file's start: a cut archive
+            raise
+        raise other_kind(path, "damaged", wanted) from error
 
 
 def _refused(path: Path, message: str, wanted: str) -> Unreadable:
