@@ -1,0 +1,130 @@
+"""Epoch after epoch: batches through the step, numbers to the log, checkpoints to disk."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from infer.jobs.events import Metric, Report
+from infer.jobs.events import Progress as ProgressEvent
+from infer.stages.train.batch import Batch
+from infer.stages.train.board import scalar_values
+from infer.stages.train.draws import DrawKey, make_draws
+from infer.stages.train.logs import TrainLog, epoch_line, loss_line
+from infer.stages.train.saves import Saver
+from infer.stages.train.state import Training
+from infer.stages.train.step import StepResult, train_step
+from infer.stages.train.stop import Clock, NotFinite, Stopped, StopSignal
+from infer.stages.train.tally import Tally
+
+CHECK_EVERY = 10  # steps between looks at the device's numbers; each look waits for the device
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the loop reports to and is stopped by."""
+
+    report: Report
+    log: TrainLog
+    saver: Saver
+    signal: StopSignal
+    clock: Clock
+
+
+class Loop:
+    """Trains until the last epoch, a stop, or the time limit. `ended_early` tells of the latter."""
+
+    def __init__(self, training: Training, batches: Iterator[Batch], per_epoch: int, around: Surroundings):
+        self.training, self.batches, self.per_epoch, self.around = training, batches, per_epoch, around
+        self.tally = Tally(training.device)
+        self.ended_early = False
+        self.last_losses: dict[str, float] = {}
+        options = training.plan.options
+        self.log_interval = options.log_interval or training.plan.config.train.log_interval
+
+    def run(self) -> None:
+        """Raises Stopped after a signal and NotFinite after losses that are no numbers."""
+        options, progress = self.training.plan.options, self.training.progress
+        while progress.epoch < options.total_epoch and not self.ended_early:
+            self._epoch(progress.epoch + 1)
+
+    def _epoch(self, epoch: int) -> None:
+        training, around = self.training, self.around
+        began_s = around.clock.elapsed_s
+        training.set_learning_rate(epoch)
+        for number in range(training.progress.batch, self.per_epoch):
+            self._one_step(epoch, number)
+        training.progress.epoch, training.progress.batch = epoch, 0
+        self._check()
+        self._close_epoch(epoch, around.clock.elapsed_s - began_s)
+
+    def _one_step(self, epoch: int, number: int) -> None:
+        training = self.training
+        batch = next(self.batches)
+        draws = make_draws(batch, DrawKey(training.plan.options.seed, epoch, number), training.plan.spec)
+        shown = training.progress.step % self.log_interval == 0
+        result = train_step(
+            training.nets, training.optimizers, batch, draws, training.settings, measure_norms=shown
+        )
+        self.tally.add(result.losses)
+        if shown:
+            self._show(epoch, number, batch, result)
+        training.progress.step += 1
+        training.progress.batch = number + 1
+        if training.progress.step % CHECK_EVERY == 0 or self._alone_and_stopped():
+            self._check()
+
+    def _alone_and_stopped(self) -> bool:
+        """One process may stop at any step; several must agree, at a step that all of them look at."""
+        return self.around.signal.received and self.training.nets.team.size == 1
+
+    def _check(self) -> None:
+        """Ends the run if the losses are lost or a stop was asked for, on any process."""
+        training, around = self.training, self.around
+        team, precision = training.nets.team, training.settings.precision
+        looked_at = [float(self.tally.worst_streak), float(around.signal.received)]
+        streak, stopped = team.largest(looked_at, training.device)
+        if streak > precision.steps_forgiven:
+            raise NotFinite(
+                f"the losses are no longer numbers (step {training.progress.step}, {int(streak)} in a row, "
+                f"{precision.name}); the last checkpoint is kept",
+                "look for damaged clips, or go on from it with --precision=fp32 or bf16",
+            )
+        if stopped:
+            around.saver.save_on_stop()
+            raise Stopped(
+                f"training was stopped in epoch {training.progress.epoch + 1} after step "
+                f"{training.progress.step} and is saved",
+                "run the same command again to go on",
+            )
+
+    def _show(self, epoch: int, number: int, batch: Batch, result: StepResult) -> None:
+        training, around = self.training, self.around
+        means = training.nets.team.mean(_row(result)).tolist()
+        self.last_losses = dict(zip(Tally.NAMES, means, strict=True))
+        step, rate = training.progress.step, training.learning_rate(epoch)
+        around.log.say(f"Train Epoch: {epoch} [{100 * number / self.per_epoch:.0f}%]")
+        around.log.say(str([step, rate]))
+        around.log.say(loss_line(self.last_losses))
+        around.report(Metric(step, epoch, {**self.last_losses, "learning_rate": rate}))
+        around.saver.show_step(step, scalar_values(result.losses, rate), batch, result)
+
+    def _close_epoch(self, epoch: int, seconds: float) -> None:
+        training, around = self.training, self.around
+        team, options = training.nets.team, training.plan.options
+        means = dict(zip(Tally.NAMES, team.mean(self.tally.take_means()).tolist(), strict=True))
+        self.last_losses = means
+        step = training.progress.step
+        around.log.say(epoch_line(epoch, seconds))
+        values = {**means, "epoch_s": seconds, "steps_per_s": self.per_epoch / max(seconds, 1e-9)}
+        around.report(Metric(step, epoch, values))
+        around.report(ProgressEvent(epoch, options.total_epoch, f"epoch {epoch}"))
+        over = bool(team.largest([float(around.clock.over)], training.device)[0])
+        self.ended_early = over and epoch < options.total_epoch
+        if epoch % options.save_every_epoch == 0 or epoch == options.total_epoch or self.ended_early:
+            around.saver.save()
+
+
+def _row(result: StepResult) -> torch.Tensor:
+    losses = result.losses
+    return torch.stack((losses.disc, losses.gen, losses.fm, losses.mel, losses.kl))
