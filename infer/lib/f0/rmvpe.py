@@ -26,7 +26,7 @@ CENTS_PER_BIN = 20
 FIRST_BIN_CENTS = 1997.3794084376191  # above 10 Hz
 NEIGHBOURS = 4  # bins on both sides of the maximum that share in the mean
 # Both are multiples of 32 frames, so that pieces fall on the network's pooling grid. Five seconds
-# of context outlast the GRU's memory; 60 s need about 1 GB.
+# of context outlast the GRU's memory; 65 s take about 0.6 GB.
 PLAN = Plan(core=6016, context=512)
 
 

@@ -11,7 +11,7 @@ SHORTEST = 1600  # WORLD's band filters want some periods of the lowest pitch
 class World:
     """A tracker; children give `rough(audio) -> (hz, seconds)`."""
 
-    plan = Plan(core=12_000, context=200)  # Harvest holds some 150 candidates a millisecond
+    plan = Plan(core=12_000, context=200)  # Harvest takes 1.3 GB for 120 s
     sample_rate = 16000
     period_ms = 10.0
 
