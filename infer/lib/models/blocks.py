@@ -3,8 +3,6 @@
 Attribute names are the keys of published weights, hence a file format.
 """
 
-from collections.abc import Iterable
-
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -14,6 +12,15 @@ def length_mask(lengths: torch.Tensor, frames: int, dtype: torch.dtype) -> torch
     """[B, 1, frames]: 1 where the position is below the clip's length, else 0."""
     positions = torch.arange(frames, device=lengths.device)
     return (positions < lengths.unsqueeze(1)).unsqueeze(1).to(dtype)
+
+
+def widen(x: torch.Tensor) -> torch.Tensor:
+    """[B, C, T] -> [B, C, 1, T] with the channels innermost in memory.
+
+    torch brings every 3-d convolution input back to time-innermost order; as a 4-d one it may stay
+    channels-last, with which CPU convolutions of few channels run up to four times as fast.
+    """
+    return x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
 
 
 class _WeightNorm(nn.Module):
@@ -40,19 +47,26 @@ class _WeightNorm(nn.Module):
         if "weight" in self._parameters:
             return
         weight = self.kernel().detach()
+        if weight.dim() == 3:
+            weight = widen(weight).squeeze(2)  # same values, in the order that the wide layout wants
         del self.weight_g, self.weight_v
         self.weight = nn.Parameter(weight, requires_grad=False)
 
 
 class NormConv1d(_WeightNorm, nn.Conv1d):
-    """Weight-normed `nn.Conv1d` with zero padding."""
+    """Weight-normed `nn.Conv1d` with zero padding; also takes and returns the wide layout (see `widen`)."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._split_weight()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:  # [B, C, T]
-        return F.conv1d(x, self.kernel(), self.bias, self.stride, self.padding, self.dilation, self.groups)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # [B, C, T] or [B, C, 1, T]
+        if x.dim() == 3:
+            return F.conv1d(
+                x, self.kernel(), self.bias, self.stride, self.padding, self.dilation, self.groups
+            )
+        stride, padding, dilation = (1, *self.stride), (0, *self.padding), (1, *self.dilation)
+        return F.conv2d(x, widen(self.kernel()), self.bias, stride, padding, dilation, self.groups)
 
 
 class NormConv2d(_WeightNorm, nn.Conv2d):
@@ -67,14 +81,16 @@ class NormConv2d(_WeightNorm, nn.Conv2d):
 
 
 class NormConvTranspose1d(_WeightNorm, nn.ConvTranspose1d):
-    """Weight-normed `nn.ConvTranspose1d`; axis 0 of its kernel is the input channel."""
+    """Weight-normed `nn.ConvTranspose1d`, in both layouts; axis 0 of its kernel is the input channel."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._split_weight()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:  # [B, C, T]
-        return F.conv_transpose1d(x, self.kernel(), self.bias, self.stride, self.padding)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # [B, C, T] or [B, C, 1, T]
+        if x.dim() == 3:
+            return F.conv_transpose1d(x, self.kernel(), self.bias, self.stride, self.padding)
+        return F.conv_transpose2d(x, widen(self.kernel()), self.bias, (1, *self.stride), (0, *self.padding))
 
 
 def fuse_weight_norm(module: nn.Module) -> None:
@@ -82,24 +98,6 @@ def fuse_weight_norm(module: nn.Module) -> None:
     for child in module.modules():
         if isinstance(child, _WeightNorm):
             child.fuse()
-
-
-def split_fused_weights(weights: dict[str, torch.Tensor], names: Iterable[str]) -> dict[str, torch.Tensor]:
-    """`weights` with fused kernels written as weight_g, weight_v wherever `names` asks for that form.
-
-    `names` are the keys of the network to be filled; other entries are returned as they are. With
-    g = ||v|| the kernel comes out unchanged.
-    """
-    wanted = set(names)
-    result = {}
-    for name, value in weights.items():
-        stem, _, leaf = name.rpartition(".")
-        if leaf == "weight" and name not in wanted and f"{stem}.weight_v" in wanted:
-            result[f"{stem}.weight_g"] = torch.norm_except_dim(value, 2, 0)
-            result[f"{stem}.weight_v"] = value
-        else:
-            result[name] = value
-    return result
 
 
 class WaveNet(nn.Module):

@@ -10,17 +10,24 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from infer.lib.models import blocks
 from infer.lib.models.blocks import NormConv1d, NormConvTranspose1d
 from infer.lib.models.source import SineSource
 from infer.lib.models.spec import ModelSpec
 
 SLOPE = 0.1
 LAST_SLOPE = 0.01  # before conv_post: torch's default, and so the weights were trained
+TILE_FRAMES = 800  # decoded at once without gradients: about 45 MB for each tensor alive
 
 
 def _leaky(x: torch.Tensor, slope: float, reuse: bool = False) -> torch.Tensor:
     """Leaky ReLU; in place if `reuse` (x is not needed again) and no gradient will ask for x."""
     return F.leaky_relu(x, slope, inplace=reuse and not torch.is_grad_enabled())
+
+
+def _sum(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """x + y; into x where no gradient will ask for it."""
+    return x + y if torch.is_grad_enabled() else x.add_(y)
 
 
 class ResBlock(nn.Module):
@@ -39,7 +46,7 @@ class ResBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # [B, C, T]
         for first, second in zip(self.convs1, self.convs2, strict=True):
             y = second(_leaky(first(_leaky(x, SLOPE)), SLOPE, reuse=True))
-            x = x + y if torch.is_grad_enabled() else y.add_(x)
+            x = _sum(y, x)
         return x
 
 
@@ -49,6 +56,7 @@ class Decoder(nn.Module):
     def __init__(self, spec: ModelSpec):
         super().__init__()
         self.hop = spec.hop
+        self.context = context_frames(spec)
         self.n_blocks = len(spec.resblock_kernel_sizes)
         self.gradient_checkpointing = False
         self.m_source = SineSource(spec.sample_rate, spec.hop) if spec.use_f0 else None
@@ -85,6 +93,26 @@ class Decoder(nn.Module):
         if source is not None and source.shape[2] != latent.shape[2] * self.hop:
             source = F.interpolate(source, size=latent.shape[2] * self.hop, mode="linear")
         x = self.conv_pre(latent) + self.cond(speaker)
+        if torch.is_grad_enabled():
+            return self._grow(x, source)
+        return torch.cat([self._tile(x, source, *bounds) for bounds in _even_parts(x.shape[2])], dim=2)
+
+    def _tile(self, x: torch.Tensor, source: torch.Tensor | None, start: int, end: int) -> torch.Tensor:
+        """[B, 1, (end - start) * hop]: the sound of some frames of x [B, C, T], exactly as from the whole.
+
+        The frames around them are computed too and dropped, as far as the stages look.
+        """
+        low, high = max(start - self.context, 0), min(end + self.context, x.shape[2])
+        if source is not None:
+            source = source[:, :, low * self.hop : high * self.hop]
+        audio = self._grow(self._layout(x[:, :, low:high]), source)
+        return audio[:, :, (start - low) * self.hop : (end - low) * self.hop]
+
+    def _layout(self, x: torch.Tensor) -> torch.Tensor:
+        return blocks.widen(x) if x.device.type == "cpu" else x
+
+    def _grow(self, x: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
+        """[B, C, T] (or wide) -> [B, 1, T * hop]"""
         for stage in range(len(self.ups)):
             if self.gradient_checkpointing and torch.is_grad_enabled():
                 x = checkpoint(self._stage, stage, x, source, use_reentrant=False, preserve_rng_state=False)
@@ -94,24 +122,55 @@ class Decoder(nn.Module):
 
     def _sound(self, x: torch.Tensor) -> torch.Tensor:
         """[B, 1, N] float32 of [B, C, N]: half precision would put coarse steps into the audio."""
+        weight = self.conv_post.weight.float()
         with torch.autocast(x.device.type, enabled=False):
-            return torch.tanh(F.conv1d(x.float(), self.conv_post.weight.float(), padding=3))
+            if x.dim() == 3:
+                return torch.tanh(F.conv1d(x.float(), weight, padding=3))
+            return torch.tanh(F.conv2d(x.float(), blocks.widen(weight), padding=(0, 3)).squeeze(2))
 
     def _stage(self, stage: int, x: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
         """[B, C, T] -> [B, C / 2, T * rate]"""
         x = self.ups[stage](_leaky(x, SLOPE, reuse=True))
         if source is not None:
-            x = x + self.noise_convs[stage](source)
+            x = _sum(x, _noise(self.noise_convs[stage], source, wide=x.dim() == 4))
         first = stage * self.n_blocks
         total = self.resblocks[first](x)
         for block in self.resblocks[first + 1 : first + self.n_blocks]:
-            total = total + block(x)
-        return total / self.n_blocks
+            total = _sum(total, block(x))
+        return total / self.n_blocks if torch.is_grad_enabled() else total.div_(self.n_blocks)
 
 
 def stage_channels(spec: ModelSpec, stage: int) -> int:
     """Channels after an upsampling stage."""
     return spec.upsample_initial_channel // 2 ** (stage + 1)
+
+
+def context_frames(spec: ModelSpec) -> int:
+    """Frames on either side that the sound of one frame depends on, from the first upsampling on."""
+    sizes = zip(spec.resblock_kernel_sizes, spec.resblock_dilation_sizes, strict=True)
+    reach = max((size - 1) // 2 * (sum(dilations) + len(dilations)) for size, dilations in sizes)
+    frames, samples = 0.0, 1  # samples in a frame after the stage
+    for rate, kernel in zip(spec.upsample_rates, spec.upsample_kernel_sizes, strict=True):
+        frames += kernel / rate / samples  # of the upsampling
+        samples *= rate
+        frames += (reach + 2) / samples  # of the blocks, and of the source's convolution
+    return math.ceil(frames + 3 / samples) + 1
+
+
+def _even_parts(frames: int) -> list[tuple[int, int]]:
+    """(start, end) of the fewest equal parts of at most TILE_FRAMES."""
+    size = math.ceil(frames / math.ceil(frames / TILE_FRAMES))
+    return [(start, min(start + size, frames)) for start in range(0, frames, size)]
+
+
+def _noise(conv: nn.Conv1d, source: torch.Tensor, wide: bool) -> torch.Tensor:
+    """The source [B, 1, N] brought down to a stage's rate: [B, C, T] or wide."""
+    if not wide:
+        return conv(source)
+    # as a product of windows and kernels, which comes out with the channels innermost
+    padded = F.pad(source[:, 0], (conv.padding[0], conv.padding[0]))
+    windows = padded.unfold(1, conv.kernel_size[0], conv.stride[0])  # [B, T, K]
+    return F.linear(windows, conv.weight[:, 0], conv.bias).transpose(1, 2).unsqueeze(2)
 
 
 def _noise_convs(spec: ModelSpec) -> nn.ModuleList:

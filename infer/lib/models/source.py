@@ -49,13 +49,6 @@ class SineSource(nn.Module):
         phase = sine_phase(f0_hz, self.hop, self.sample_rate).unsqueeze(2)  # [B, T * hop, 1]
         if noise is None:
             noise = torch.randn_like(phase)
-        voiced = (f0_hz > 0).to(phase.dtype)
-        amplitude = torch.lerp(
-            torch.full_like(voiced, NOISE_UNVOICED), torch.full_like(voiced, NOISE_VOICED), voiced
-        )
-        sine = torch.sin(phase * (2 * math.pi)) * self._held(voiced * SINE_AMPLITUDE)
-        return sine + noise.float() * self._held(amplitude)
-
-    def _held(self, frames: torch.Tensor) -> torch.Tensor:
-        """[B, T] -> [B, T * hop, 1], each value held through its frame."""
-        return frames.repeat_interleave(self.hop, dim=1).unsqueeze(2)
+        voiced = (f0_hz > 0).repeat_interleave(self.hop, dim=1).unsqueeze(2)
+        sine = torch.sin(phase * (2 * math.pi)) * SINE_AMPLITUDE
+        return torch.where(voiced, sine + noise.float() * NOISE_VOICED, noise.float() * NOISE_UNVOICED)
