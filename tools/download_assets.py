@@ -42,10 +42,10 @@ class DownloadOptions:
 def run(options: DownloadOptions, report: Report) -> dict:
     """Fetch what is missing. Complete files are kept; returns counts. Raises RvcError."""
     wanted = assets_of(options.names)
-    report(Started("download", len(wanted)))
+    report(Started("download_assets", len(wanted)))
     fetched = sum(get(asset, options, report) for asset in wanted)
     summary = {"downloaded": fetched, "already there": len(wanted) - fetched, "folder": str(options.assets)}
-    report(Finished("download", summary))
+    report(Finished("download_assets", summary))
     return summary
 
 
