@@ -73,7 +73,8 @@ def scalar_values(losses: Losses, learning_rate: float) -> dict[str, float]:
 
 def mel_picture(mel: np.ndarray) -> np.ndarray:
     """uint8 [M, T, 3], low frequencies at the bottom, scaled to the values present."""
-    low, high = float(np.nanmin(mel)), float(np.nanmax(mel))
-    level = np.nan_to_num((mel[::-1] - low) / max(high - low, 1e-6))
+    mel = np.nan_to_num(mel[::-1])
+    low, high = float(mel.min()), float(mel.max())
+    level = (mel - low) / max(high - low, 1e-6)
     places = np.linspace(0, 1, len(_COLOURS))
     return np.stack([np.interp(level, places, _COLOURS[:, i]) for i in range(3)], axis=-1).astype(np.uint8)
