@@ -73,7 +73,8 @@ def _listen(net: Synthesizer, seen: dict) -> None:
 
     def keep(name: str):
         def hook(module, inputs, output):
-            seen.setdefault(name, output)
+            # A copy: the source is added in place.
+            seen.setdefault(name, output.clone() if isinstance(output, torch.Tensor) else output)
 
         return hook
 
