@@ -69,12 +69,20 @@ def test_the_norm_of_a_fused_kernel_gives_the_kernel_back():
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("sample_rate", SAMPLE_RATES)
-def test_long_clips_decoded_in_tiles_sound_as_from_one(version, sample_rate, monkeypatch):
+@pytest.mark.parametrize("layout", [blocks.widen, torch.Tensor.contiguous])
+def test_long_clips_decoded_in_tiles_sound_as_from_one(version, sample_rate, layout, monkeypatch):
+    monkeypatch.setattr(generator.Decoder, "_layout", lambda decoder, x: layout(x))
     voice = tiny_voice(version=version, sample_rate=sample_rate)
     case = Case(voice.spec, frames=75)
     whole = case.infer(voice)
-    monkeypatch.setattr(generator, "TILE_FRAMES", 20)
+    monkeypatch.setattr(generator, "TILE_FRAMES_CPU", 20)
     assert peak_error(case.infer(voice), whole) < 1e-6
+
+
+def test_tiles_cover_every_frame_once():
+    assert generator._tiles(torch.empty(1, 1, 256)) == [(0, 256)]
+    assert generator._tiles(torch.empty(1, 1, 600)) == [(0, 200), (200, 400), (400, 600)]
+    assert generator._tiles(torch.empty(1, 1, 513))[-1] == (342, 513)
 
 
 def test_both_layouts_sound_the_same(monkeypatch):
@@ -99,7 +107,7 @@ def test_padding_in_a_batch_changes_nothing():
     )
     alone = short.infer(voice)[0]
     # the decoder itself knows no mask: it looks a few frames ahead, into zeros of the latent
-    clear = (19 - voice.dec.context - 3) * voice.spec.hop
+    clear = (19 - voice.dec.contexts[0] - 3) * voice.spec.hop
     assert clear > 0
     assert peak_error(audio[:clear], alone[:clear]) < 1e-6
 
