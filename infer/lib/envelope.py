@@ -87,18 +87,25 @@ def rms_curve(audio: np.ndarray, hop: int, hops: int) -> np.ndarray:
 
 
 def mix_envelope(
-    source: np.ndarray, source_rate: int, output: np.ndarray, output_rate: int, rms_mix_rate: float
+    source: np.ndarray,
+    source_rate: int,
+    output: np.ndarray,
+    output_rate: int,
+    rms_mix_rate: float,
+    *,
+    in_place: bool = False,
 ) -> np.ndarray:
     """Moves the loudness of `output` towards that of `source`: [N] float32.
 
     1 keeps the output's own loudness, 0 takes the source's. `source` is the high-passed input.
+    `in_place` overwrites `output` (float32) and saves the memory of a second one.
     """
     if rms_mix_rate == 1 or not len(output) or not len(source):
         return np.asarray(output, dtype=np.float32)
     # Windows of one second, a value every half second.
     wanted = rms_curve(source, source_rate // 2, 2)
     own = rms_curve(output, output_rate // 2, 2)
-    mixed = np.empty(len(output), dtype=np.float32)
+    mixed = output if in_place else np.empty(len(output), dtype=np.float32)
     for start in range(0, len(output), _MIX_BLOCK):
         stop = min(start + _MIX_BLOCK, len(output))
         place = np.arange(start, stop) + 0.5
@@ -118,6 +125,10 @@ def to_int16(audio: np.ndarray) -> np.ndarray:
     """[N] float -> [N] int16 by truncation; scaled down only where the peak exceeds 0.99."""
     if not len(audio):
         return np.zeros(0, dtype=np.int16)
-    excess = float(np.abs(audio).max()) / 0.99
+    excess = max(float(audio.max()), -float(audio.min())) / 0.99
     scale = 32768 / excess if excess > 1 else 32768
-    return (audio * scale).astype(np.int16)
+    result = np.empty(len(audio), dtype=np.int16)
+    for start in range(0, len(audio), _MIX_BLOCK):  # no second copy of a long recording
+        stop = start + _MIX_BLOCK
+        result[start:stop] = (audio[start:stop] * scale).astype(np.int16)
+    return result

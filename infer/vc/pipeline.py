@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from infer.lib import audio as sound
+from infer.lib import f0
 from infer.lib.content import CONTENT_DIM, ContentEncoder, same_encoder
 from infer.lib.devices import FULL_PLAN, ChunkPlan
 from infer.lib.errors import BadInput
@@ -76,18 +77,22 @@ def convert(
     watch, warnings = Stopwatch(voice.device), []
     with watch("load"):
         kit = gather(voice, shelf, options, index)
-        filtered = high_passed(prepared(source))
+        padded = chunks.pad(high_passed(prepared(source)), plan)
     if kit.index is None and options.index_rate > 0:
         warnings.append(f"no feature index was used with {voice.path.name}; the likeness may be weaker")
-    padded = chunks.pad(filtered, plan)
     curve, method = None, None
     if voice.spec.use_f0:
         with watch("f0"):
             curve, method = _pitch(padded, kit, options, plan.x_pad, warnings)
-    converter = PieceConverter(kit, options, hooks.noise or seeded(options.seed), watch, plan, hooks.progress)
-    result = converter.convert(Source(padded, curve, chunks.samples(plan.x_pad)))
-    del padded
-    result, sample_rate = finished(filtered, result, voice.spec.sample_rate, options)
+    noise = hooks.noise or seeded(options.seed)
+    converter = PieceConverter(kit, options, noise, watch, plan, hooks.progress)
+    pad = chunks.samples(plan.x_pad)
+    result, sample_rate = finished(
+        padded[pad : len(padded) - pad],
+        converter.convert(Source(padded, curve, pad)),
+        voice.spec.sample_rate,
+        options,
+    )
     return Conversion(
         audio=result,
         sample_rate=sample_rate,
@@ -135,9 +140,10 @@ def finished(
 ) -> tuple[np.ndarray, int]:
     """Speech [N] float32 with the loudness and sample rate asked for, as int16, and that rate.
 
-    `filtered` is the high-passed source at 16 kHz.
+    `filtered` is the high-passed source at 16 kHz; `audio` is overwritten.
     """
-    audio = sound.mix_envelope(filtered, SAMPLE_RATE, audio, sample_rate, options.rms_mix_rate)
+    rate = options.rms_mix_rate
+    audio = sound.mix_envelope(filtered, SAMPLE_RATE, audio, sample_rate, rate, in_place=True)
     if options.resample_sr and options.resample_sr != sample_rate:
         audio = sound.resample(audio, sample_rate, options.resample_sr)
         sample_rate = options.resample_sr
@@ -154,7 +160,7 @@ def gather(voice: Voice, shelf: ModelShelf, options: ConvertOptions, index: Path
     """Loads all models of a conversion. Raises an RvcError if one is missing or does not fit."""
     voice.check_speaker(options.speaker_id)
     if voice.spec.use_f0:
-        shelf.estimator(pitch.method_for(options.f0_method, shelf.assets))
+        shelf.estimator(f0.preferred_method(options.f0_method, shelf.assets))
     encoder = shelf.encoder_for(voice)
     feature_index = None
     if index is not None and options.index_rate > 0:
@@ -178,7 +184,7 @@ def _pitch(
     padded: np.ndarray, kit: Kit, options: ConvertOptions, pad_s: float, warnings: list[str]
 ) -> tuple[F0Curve, str]:
     """The transposed curve of the padded signal and the method that found it."""
-    method = pitch.method_for(options.f0_method, kit.shelf.assets)
+    method = f0.preferred_method(options.f0_method, kit.shelf.assets)
     fill = kit.voice.fill_unvoiced if options.fill_unvoiced is None else options.fill_unvoiced
     curve = _tracked(
         kit.shelf, lambda shelf: pitch.track(padded, shelf.estimator(method), options, fill), warnings

@@ -1,27 +1,11 @@
 """The pitch that a voice is asked to sing: found in the source, filled, transposed, or from a file."""
 
-from pathlib import Path
-
 import numpy as np
 
 from infer.lib import f0
-from infer.lib.errors import MissingFile
 from infer.lib.f0.curve import FRAMES_PER_SECOND, F0Curve, read_curve_file
 from infer.lib.f0.tracking import Estimator
 from infer.vc.options import ConvertOptions
-
-PREFERRED_METHOD, METHOD_WITHOUT_DOWNLOAD = "rmvpe", "fcpe"
-
-
-def method_for(wanted: str, assets: Path) -> str:
-    """The method meant by "auto": rmvpe where its model is installed."""
-    if wanted != "auto":
-        return wanted
-    try:
-        f0.require_file(f0.find_method(PREFERRED_METHOD), assets)
-    except MissingFile:
-        return METHOD_WITHOUT_DOWNLOAD
-    return PREFERRED_METHOD
 
 
 def track(padded: np.ndarray, estimator: Estimator, options: ConvertOptions, fill: bool) -> F0Curve:

@@ -106,7 +106,6 @@ class Voice:
 
 
 def _network(file: "checkpoint.VoiceFile", device: str, dtype: torch.dtype) -> Synthesizer:
-    # Built without memory, then given the file's tensors: nothing is initialised in vain.
     net = Synthesizer(file.spec, posterior=False)
     net.load_state_dict(file.weights)
     net.fuse_weight_norm()

@@ -94,11 +94,11 @@ def test_missing_index_file(tmp_path):
 
 
 def test_auto_pitch_method(tmp_path):
-    from infer.vc.pitch import method_for
+    from infer.lib.f0 import preferred_method
 
-    assert method_for("auto", tmp_path) == "fcpe"
+    assert preferred_method("auto", tmp_path) == "fcpe"
     model = f0.find_method("rmvpe").path(tmp_path)
     model.parent.mkdir(parents=True)
     model.write_bytes(b"x")
-    assert method_for("auto", tmp_path) == "rmvpe"
-    assert method_for("pm", tmp_path) == "pm"
+    assert preferred_method("auto", tmp_path) == "rmvpe"
+    assert preferred_method("pm", tmp_path) == "pm"

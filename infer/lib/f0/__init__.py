@@ -54,6 +54,17 @@ _TABLE = (
 )
 METHODS: dict[str, Method] = {method.name: method for method in _TABLE}
 
+AUTO = "auto"
+PREFERRED_METHOD, METHOD_WITHOUT_DOWNLOAD = "rmvpe", "fcpe"
+
+
+def preferred_method(wanted: str, assets: Path) -> str:
+    """`wanted`; "auto" means rmvpe where its model is installed, else fcpe."""
+    if wanted != AUTO:
+        return wanted
+    path = METHODS[PREFERRED_METHOD].path(assets)
+    return PREFERRED_METHOD if path.is_file() else METHOD_WITHOUT_DOWNLOAD
+
 
 def find_method(name: str) -> Method:
     """The method of that name; BadInput lists the names there are."""
