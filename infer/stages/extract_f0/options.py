@@ -5,7 +5,7 @@ from pathlib import Path
 
 from infer.jobs.command import option
 from infer.jobs.shard import Shard
-from infer.lib.f0 import METHODS
+from infer.lib.f0 import AUTO, METHODS
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,11 @@ class ExtractF0Options:
     """Find the pitch curve of every clip of an experiment."""
 
     experiment: Path = option(help="name below logs, or a folder")
-    method: str = option("rmvpe", help="pitch method", choices=tuple(METHODS))
+    method: str = option(
+        AUTO,
+        help="pitch method; auto is rmvpe if its file is installed, else fcpe",
+        choices=(AUTO, *METHODS),
+    )
     device: str = option("auto", help="auto, cpu, cuda:0, ... (crepe, rmvpe and fcpe use it)")
     shard: str = option("0/1", help="i/n: only every n-th clip, from the i-th on (one process per device)")
     workers: int = option(0, help="processes for pm, harvest and dio; 0: as many as the machine bears")

@@ -18,7 +18,7 @@ from infer.jobs.experiment import Experiment
 from infer.jobs.ledger import Ledger, make_key
 from infer.jobs.shard import Shard
 from infer.lib.errors import BadInput, RvcError
-from infer.lib.f0 import METHODS
+from infer.lib.f0 import METHODS, preferred_method
 from infer.lib.files import REPO, sha256_file
 from infer.stages.extract_f0.clip import Clip, Recipe, extract, shared_estimator
 from infer.stages.extract_f0.options import ExtractF0Options
@@ -54,11 +54,12 @@ def run(options: ExtractF0Options, report: Report) -> dict:
 
 
 def _recipe(options: ExtractF0Options) -> Recipe:
+    assets = options.assets or REPO / "assets"
     return Recipe(
-        method=options.method,
+        method=preferred_method(options.method, assets),
         fill_unvoiced=options.fill_unvoiced,
         device="cpu" if options.device == "auto" else options.device,
-        assets=options.assets or REPO / "assets",
+        assets=assets,
         workers=options.workers or 1,
     )
 
