@@ -81,11 +81,10 @@ class Runner:
         with log.open("ab") if log else contextlib.nullcontext(None) as errors:
             return subprocess.Popen(
                 command.argv,
-                cwd=REPO,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"},
+                env=_variables(),
                 **new_group(),
             )
 
@@ -210,3 +209,15 @@ def run_chain(
     except KeyboardInterrupt as interrupt:
         runner.stop()
         raise StageFailed("stopped", "run the same command again to go on") from interrupt
+
+
+def _variables() -> dict[str, str]:
+    """The commands find this project's modules, yet work in the user's folder: relative paths stay right."""
+    paths = [str(REPO), os.environ.get("PYTHONPATH", "")]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "PYTHONSAFEPATH": "1",  # a config.py in the user's folder is not ours
+        "PYTHONIOENCODING": "utf-8",
+        "PYTHONUNBUFFERED": "1",
+    }

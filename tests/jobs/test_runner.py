@@ -8,6 +8,7 @@ import pytest
 from infer.jobs.command import Command
 from infer.jobs.events import Failed, Finished, Log, Progress, Started, from_line
 from infer.jobs.runner import Runner, StageFailed, Step
+from infer.stages.preprocess.options import PreprocessOptions
 from tests.jobs.toy_stage import ToyOptions
 
 
@@ -66,3 +67,13 @@ def _alive(pid: int) -> bool:
         return status.is_file() and status.read_text().rpartition(")")[2].split()[0] != "Z"
     os.kill(pid, 0)
     return True
+
+
+def test_commands_work_in_the_users_folder(events, tmp_path, monkeypatch):
+    (tmp_path / "config.py").write_text("raise SystemExit('a stranger')")
+    monkeypatch.chdir(tmp_path)
+    command = Command("infer.stages.preprocess", PreprocessOptions(Path("songs"), tmp_path / "logs" / "x"))
+    Path("songs").mkdir()
+    with pytest.raises(StageFailed, match="songs") as caught:
+        Runner(events).run_step(Step("preprocess", [command]))
+    assert "does not exist" not in str(caught.value)

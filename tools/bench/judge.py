@@ -32,7 +32,7 @@ class JudgeOptions:
 
 
 def pitch_correlation(source: np.ndarray, output: np.ndarray) -> tuple[float, float, float]:
-    """Over frames voiced in both: correlation of log F0, median shift in semitones, share of voiced frames kept."""
+    """Over frames voiced in both: correlation of log F0, median shift in semitones, share kept."""
     track = estimator("pm", "cpu")
     a, b = track(source).hz, track(output).hz
     n = min(len(a), len(b))
@@ -83,8 +83,9 @@ def main(argv: list[str] | None = None) -> int:
         a, b = load(source, SAMPLE_RATE), load(output, SAMPLE_RATE)
         correlation, shift, kept = pitch_correlation(a, b)
         before, after, own = similarity.of(source, output)
+        longer_s = (len(b) - len(a)) / SAMPLE_RATE
         print(
-            f"{output.stem:25s} {(len(b) - len(a)) / SAMPLE_RATE:+.3f} | {level_db(b):6.1f} ({level_db(a):6.1f})"
+            f"{output.stem:25s} {longer_s:+.3f} | {level_db(b):6.1f} ({level_db(a):6.1f})"
             f" | {correlation:.3f}, {shift - options.transpose:+.2f}, {kept:.2f}"
             f" | {before:.3f}, {after:.3f}, {own:.3f}"
         )
