@@ -1,6 +1,7 @@
 """The house rules that a program can check: who imports whom, and how large things may grow."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ NEIGHBOURS = {"infer.stages": "infer.vc", "infer.vc": "infer.stages"}
 EVERYWHERE = ("infer.lib.errors",)
 MOST_FUNCTION_LINES, MOST_FILE_LINES, MOST_POSITIONAL = 60, 400, 5
 LONG_FUNCTION_LINES, LONG_SHARE = 50, 0.03
+# RVC's users start tools by their file name.
+FILES_TO_START = ("tools.cmd.infer_cli", "tools.cmd.train_all", "tools.download_assets", "tools.doctor")
 HEAVY = ("torch", "librosa", "scipy", "faiss", "gradio")
 # Folder names inside an experiment.
 EXPERIMENT_NAMES = ("0_gt_wavs", "1_16k_wavs", "2a_f0", "2b-f0nsf", "3_feature256", "3_feature768")
@@ -323,6 +326,17 @@ def test_help_is_light(module):
     assert code == 0, output
     assert "usage" in output.lower()
     assert heavy == []
+
+
+@pytest.mark.parametrize("module", FILES_TO_START)
+def test_tools_also_start_as_files(module, tmp_path):
+    script = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, str(script), "--help"], cwd=tmp_path, env=clean, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage" in done.stdout
 
 
 def test_help_of_the_page_is_light():

@@ -1,8 +1,15 @@
 """`python -m tools.cmd.infer_cli INPUT OUTPUT`: converts a recording, or all recordings of a folder."""
 
+import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+if not __package__:  # started as a file, which hides the project's modules: once more as a module
+    home = str(Path(__file__).resolve().parents[2])
+    again = [sys.executable, "-P", "-m", "tools.cmd.infer_cli", *sys.argv[1:]]
+    sys.exit(subprocess.run(again, env={**os.environ, "PYTHONPATH": home}).returncode)
 
 import config
 from infer.jobs.command import option
