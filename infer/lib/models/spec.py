@@ -30,10 +30,10 @@ def rate_label(sample_rate: int) -> str:
 
 def sample_rate_of(label: str) -> int:
     """ "40k" -> 40000. Raises BadInput for anything but 32k, 40k, 48k."""
-    for sample_rate in SAMPLE_RATES:
-        if label == rate_label(sample_rate):
-            return sample_rate
-    raise BadInput(f'"{label}" is not a sample rate of a voice', "use 32k, 40k or 48k")
+    rates = {rate_label(sample_rate): sample_rate for sample_rate in SAMPLE_RATES}
+    if label not in rates:
+        raise BadInput(f'"{label}" is not a sample rate of a voice', "use 32k, 40k or 48k")
+    return rates[label]
 
 
 @dataclass(frozen=True)
@@ -117,35 +117,22 @@ class ModelSpec:
             raise BadCheckpoint(f"The voice's config does not describe a voice ({error})") from error
 
 
+# The order of a voice file's `config` list.
 _VOICE_FIELDS = (
-    "spec_channels",
-    "segment_frames",
-    "inter_channels",
-    "hidden_channels",
-    "filter_channels",
-    "n_heads",
-    "n_layers",
-    "kernel_size",
-    "p_dropout",
-    "resblock",
-    "resblock_kernel_sizes",
-    "resblock_dilation_sizes",
-    "upsample_rates",
-    "upsample_initial_channel",
-    "upsample_kernel_sizes",
-    "n_speakers",
-    "gin_channels",
+    "spec_channels", "segment_frames", "inter_channels", "hidden_channels", "filter_channels", "n_heads",
+    "n_layers", "kernel_size", "p_dropout", "resblock", "resblock_kernel_sizes", "resblock_dilation_sizes",
+    "upsample_rates", "upsample_initial_channel", "upsample_kernel_sizes", "n_speakers", "gin_channels",
     "sample_rate",
-)
-_COUNTS = tuple(name for name in _VOICE_FIELDS if "sizes" not in name and "rates" not in name)
-_COUNTS = tuple(name for name in _COUNTS if name not in ("p_dropout", "resblock"))
+)  # fmt: skip
+_COUNTS = set(_VOICE_FIELDS) - {name for name in _VOICE_FIELDS if name.endswith(("_sizes", "_rates"))}
+_COUNTS -= {"p_dropout", "resblock"}
 
 
 def _problem(spec: ModelSpec) -> str:
     """What makes the sizes of a spec impossible, or ""."""
     if spec.version not in VERSIONS:
         return f"version is {spec.version!r}, not v1 or v2"
-    for name in _COUNTS:
+    for name in sorted(_COUNTS):
         value = getattr(spec, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             return f"{name} is {value!r}, not a positive whole number"
@@ -155,6 +142,8 @@ def _problem(spec: ModelSpec) -> str:
         return "channels cannot be divided among halves or heads"
     if len(spec.resblock_kernel_sizes) != len(spec.resblock_dilation_sizes):
         return "resblock kernels and dilations differ in number"
+    if any(size % 2 == 0 for size in spec.resblock_kernel_sizes):
+        return f"resblock kernels {spec.resblock_kernel_sizes} are not all odd"
     return _upsampling_problem(spec)
 
 

@@ -1,16 +1,19 @@
 """The Synthesizer: names, shapes, padding, streams, precision, training."""
 
 import dataclasses
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from infer.lib.models import blocks, generator
-from infer.lib.models.spec import SAMPLE_RATES, VERSIONS, sample_rate_of, standard_config
+from infer.lib.models.spec import SAMPLE_RATES, VERSIONS, ModelSpec, sample_rate_of, standard_config
 from infer.lib.models.synthesizer import Draws, Pitch, Synthesizer, cut_windows
 from tests.golden.synthetic_weights import load_spec, load_specs
-from tests.lib.models.conftest import Case, peak_error, tiny_spec, tiny_voice
+from tests.lib.models.conftest import Case, fill_module, peak_error, tiny_spec, tiny_voice
 
+DATA = Path(__file__).parents[2] / "data" / "networks"
 FULL_NAMES = [
     name for name in load_specs()["models"] if name.startswith(("G.", "small.")) and "@" not in name
 ]
@@ -239,3 +242,25 @@ def test_the_flow_runs_back():
         there = voice.flow(x, mask, speaker)
         assert peak_error(there, x) > 1e-2
         assert peak_error(voice.flow(there, mask, speaker, reverse=True), x) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "use_f0", "config"),
+    [
+        ("tiny_v1_32k_old", True, (513, [10, 4, 2, 2, 2], 6, 32000)),
+        ("tiny_v1_48k_nof0", False, (1025, [10, 6, 2, 2, 2], 3, 48000)),
+    ],
+)
+def test_the_sound_is_the_one_the_original_makes(name, use_f0, config):
+    bins, rates, speakers, sample_rate = config
+    sizes = [bins, 32, 16, 16, 32, 2, 2, 3, 0, "1", [3, 7, 11], [[1, 3, 5]] * 3, rates, 32, [16, 16, 4, 4, 4]]
+    spec = ModelSpec.from_voice_config([*sizes, speakers, 8, sample_rate], "v1", use_f0)
+    voice = fill_module(Synthesizer(spec, posterior=False))
+    voice.load_state_dict({key: value.half().float() for key, value in voice.state_dict().items()})
+    with np.load(DATA / f"{name}.npz") as arrays:
+        given = {key: torch.from_numpy(array) for key, array in arrays.items()}
+    frames = given["phone"].shape[1]
+    silent = Draws(prior=torch.zeros(1, 16, frames), source=torch.zeros(1, frames * spec.hop, 1))
+    pitch = Pitch(given["pitch"], given["pitchf"]) if use_f0 else None
+    audio = voice.infer(given["phone"], torch.tensor([frames]), pitch, given["sid"], silent)
+    assert peak_error(audio[0], given["audio"]) < 1e-4
