@@ -43,14 +43,27 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """The batch on a device; from pinned memory the copy runs beside the host."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Batch":
-        return self._map(torch.Tensor.pin_memory)
+        return self.map(torch.Tensor.pin_memory)
 
     def in_slots(self, rank: int, n_replicas: int) -> "Batch":
         """The batch of process `rank` of `n_replicas`: row k of its share is row rank + k * n of all."""
         return replace(self, slots=tuple(rank + slot * n_replicas for slot in self.slots))
+
+    def fitted(self, settings: MelSettings) -> "Batch":
+        """Audio of a length that follows from the frames, so that equal frames mean equal shapes.
+
+        Cut is only what no valid spectrum frame looks at.
+        """
+        n_samples = self.content.shape[1] * settings.hop + (settings.n_fft - settings.hop) // 2
+        missing = max(n_samples - self.audio.shape[1], 0)
+        audio = torch.nn.functional.pad(self.audio[:, :n_samples], (0, missing))
+        return replace(self, audio=audio, audio_lengths=self.audio_lengths.clamp(max=n_samples))
+
+    def tensors(self) -> list[torch.Tensor]:
+        return [value for value in vars(self).values() if isinstance(value, torch.Tensor)]
 
     def wave(self, hop: int) -> torch.Tensor:
         """The audio of the valid frames, zero after them: [B, 1, T * hop]."""
@@ -65,13 +78,14 @@ class Batch:
         """Linear spectrogram [B, F, T] float32: each clip's own, as if it were alone, zero padded."""
         margin = (settings.n_fft - settings.hop) // 2
         n_frames = self.content.shape[1]
-        n_samples = max(self.audio.shape[1], n_frames * settings.hop) + margin
-        audio = _mirror_ends(self.audio, self.audio_lengths, n_samples)
+        fitted = self.fitted(settings)
+        audio = _mirror_ends(fitted.audio, fitted.audio_lengths, fitted.audio.shape[1] + margin)
         linear = linear_spectrogram(audio, settings.n_fft, settings.hop, settings.win, settings.eps)
         inside = torch.arange(n_frames, device=linear.device) < self.lengths[:, None]
         return linear[:, :, :n_frames] * inside.unsqueeze(1)
 
-    def _map(self, function) -> "Batch":
+    def map(self, function) -> "Batch":
+        """The batch with `function` applied to each tensor."""
         tensors = {field.name: getattr(self, field.name) for field in fields(self)}
         moved = {key: function(x) for key, x in tensors.items() if isinstance(x, torch.Tensor)}
         return replace(self, **moved)

@@ -1,11 +1,11 @@
 """The training set: which clips can be used, reading one, and the stream of batches."""
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from scipy.io import wavfile
 from torch.utils.data import DataLoader, Dataset
@@ -35,15 +35,11 @@ class Clip:
 
 def scan(item: TrainItem, data: DataConfig) -> Clip:
     """Sizes of a clip from its files' headers. Raises BadInput for what cannot be used."""
-    try:
-        info = soundfile.info(str(item.wav))
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise BadInput(f"{item.wav} cannot be read ({error})", "run preprocess again") from error
-    _check_format(item.wav, info.samplerate, info.channels, data)
+    samples = _samples(item.wav, data, mapped=True)
     content = len(_array(item.content, mapped=True))
     pitch = [len(_array(path, mapped=True)) for path in (item.f0_coarse, item.f0_hz) if path]
-    frames = _common_frames(info.frames // data.hop_length, content, pitch)
-    return Clip(item, bucket_length(item.wav.stat().st_size, data.hop_length), frames, info.frames)
+    frames = _common_frames(len(samples) // data.hop_length, content, pitch)
+    return Clip(item, bucket_length(item.wav.stat().st_size, data.hop_length), frames, len(samples))
 
 
 def load_item(item: TrainItem, data: DataConfig) -> Item:
@@ -51,12 +47,7 @@ def load_item(item: TrainItem, data: DataConfig) -> Item:
 
     Samples keep their values (no rescaling). Raises BadInput when a file is unusable.
     """
-    try:
-        sample_rate, samples = wavfile.read(item.wav)
-    except (ValueError, OSError) as error:
-        raise BadInput(f"{item.wav} cannot be read ({error})", "run preprocess again") from error
-    _check_format(item.wav, sample_rate, samples.ndim, data)
-    audio = torch.from_numpy(samples.astype(np.float32))
+    audio = torch.from_numpy(_samples(item.wav, data).astype(np.float32))
     content = _floats(_array(item.content)).repeat_interleave(CONTENT_REPEAT, dim=0)
     coarse = torch.from_numpy(_array(item.f0_coarse).astype(np.int64)) if item.f0_coarse else None
     hz = _floats(_array(item.f0_hz)) if item.f0_hz else None
@@ -133,14 +124,20 @@ def _common_frames(wav_frames: int, content_frames: int, pitch_frames: list[int]
     return min(wav_frames, CONTENT_REPEAT * content_frames, MOST_FRAMES, *pitch_frames)
 
 
-def _check_format(path: Path, sample_rate: int, channels: int, data: DataConfig) -> None:
+def _samples(path: Path, data: DataConfig, mapped: bool = False) -> np.ndarray:
+    """Mono samples [N] as stored; `mapped` leaves them on disk."""
+    try:
+        sample_rate, samples = wavfile.read(path, mmap=mapped)
+    except (ValueError, OSError, struct.error) as error:
+        raise BadInput(f"{path} cannot be read ({error})", "run preprocess again") from error
     if sample_rate != data.sampling_rate:
         raise BadInput(
             f"{path} has {sample_rate} Hz, but the experiment trains at {data.sampling_rate} Hz",
             "preprocess again into a new experiment",
         )
-    if channels != 1:
-        raise BadInput(f"{path} has {channels} channels, not one", "run preprocess again")
+    if samples.ndim != 1:
+        raise BadInput(f"{path} has {samples.shape[1]} channels, not one", "run preprocess again")
+    return samples
 
 
 def _array(path: Path, mapped: bool = False) -> np.ndarray:

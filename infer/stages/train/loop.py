@@ -10,10 +10,11 @@ from infer.jobs.events import Progress as ProgressEvent
 from infer.stages.train.batch import Batch
 from infer.stages.train.board import scalar_values
 from infer.stages.train.draws import DrawKey, make_draws
+from infer.stages.train.graphs import stepper
 from infer.stages.train.logs import TrainLog, epoch_line, loss_line
 from infer.stages.train.saves import Saver
 from infer.stages.train.state import Training
-from infer.stages.train.step import StepResult, train_step
+from infer.stages.train.step import StepResult
 from infer.stages.train.stop import Clock, NotFinite, Stopped, StopSignal
 from infer.stages.train.tally import Tally
 
@@ -37,6 +38,7 @@ class Loop:
     def __init__(self, training: Training, batches: Iterator[Batch], per_epoch: int, around: Surroundings):
         self.training, self.batches, self.per_epoch, self.around = training, batches, per_epoch, around
         self.tally = Tally(training.device)
+        self.step = stepper(training)
         self.ended_early = False
         self.last_losses: dict[str, float] = {}
         options = training.plan.options
@@ -63,9 +65,7 @@ class Loop:
         batch = next(self.batches)
         draws = make_draws(batch, DrawKey(training.plan.options.seed, epoch, number), training.plan.spec)
         shown = training.progress.step % self.log_interval == 0
-        result = train_step(
-            training.nets, training.optimizers, batch, draws, training.settings, measure_norms=shown
-        )
+        result = self.step(batch, draws, measure_norms=shown)
         self.tally.add(result.losses)
         if shown:
             self._show(epoch, number, batch, result)

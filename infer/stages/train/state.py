@@ -19,13 +19,13 @@ from infer.lib.checkpoint import (
 from infer.lib.errors import BadCheckpoint, BadInput, MissingFile
 from infer.lib.mel import MelSettings
 from infer.lib.models.discriminators import MultiPeriodDiscriminator
-from infer.lib.models.spec import TrainConfig
 from infer.lib.models.synthesizer import Synthesizer
 from infer.stages.train.distributed import Team
+from infer.stages.train.optimizers import Optimizers, adamw, set_rate
 from infer.stages.train.pairs import Pair, write_pair
 from infer.stages.train.plan import Plan, spec_record
 from infer.stages.train.precision import Precision
-from infer.stages.train.step import Networks, Optimizers, StepSettings
+from infer.stages.train.step import Networks, StepSettings
 
 SPEAKER_TABLE = "emb_g.weight"
 
@@ -61,8 +61,7 @@ class Training:
 
     def set_learning_rate(self, epoch: int) -> None:
         for optimizer in (self.optimizers.generator, self.optimizers.discriminator):
-            for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate(epoch)
+            set_rate(optimizer, self.learning_rate(epoch))
 
     def save(self) -> int:
         """Writes the pair of checkpoints; returns the number in their names."""
@@ -139,7 +138,8 @@ def build(plan: Plan, pair: Pair | None, team: Team, device: torch.device) -> Tr
     generator.to(device).train()
     discriminator.to(device).train()
     train = plan.config.train
-    optimizers = Optimizers(_adamw(generator, train, device), _adamw(discriminator, train, device))
+    recorded = options.cuda_graphs and device.type == "cuda"
+    optimizers = Optimizers(*(adamw(net, train, recorded) for net in (generator, discriminator)))
     precision = Precision(options.precision, device)
     settings = StepSettings(
         mel=MelSettings.of(plan.config.data),
@@ -243,16 +243,6 @@ def _load_optimizers(training: Training, pair: Pair) -> None:
         epoch=pair.generator.iteration,
         step=int(extra.get("step", 0)),
         batch=int(extra.get("batch", 0)) if unchanged else 0,  # another epoch now: from its start
-    )
-
-
-def _adamw(module: nn.Module, train: TrainConfig, device: torch.device) -> torch.optim.AdamW:
-    return torch.optim.AdamW(
-        module.parameters(),
-        lr=train.learning_rate,
-        betas=train.betas,
-        eps=train.eps,
-        fused=device.type == "cuda",
     )
 
 

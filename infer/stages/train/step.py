@@ -13,6 +13,7 @@ from infer.stages.train import losses as formulas
 from infer.stages.train.batch import Batch
 from infer.stages.train.distributed import Team
 from infer.stages.train.losses import KlStats, Losses
+from infer.stages.train.optimizers import Optimizers
 from infer.stages.train.precision import Precision
 
 
@@ -27,12 +28,6 @@ class Networks:
         self.shared_generator: nn.Module = team.wrap(generator)
         self.shared_discriminator: nn.Module = team.wrap(discriminator)
         self.team = team
-
-
-@dataclass(frozen=True)
-class Optimizers:
-    generator: torch.optim.Optimizer
-    discriminator: torch.optim.Optimizer
 
 
 @dataclass(frozen=True)
@@ -98,7 +93,7 @@ def train_step(
         norms=norms,
         **parts,
     )
-    return StepResult(losses, output, windows)
+    return StepResult(losses, _detached(output), _detached(windows))
 
 
 def forward(
@@ -177,6 +172,11 @@ def _generator_phase(
 def _kl(output: TrainOutput, team: Team) -> torch.Tensor:
     stats = KlStats(output.z_p, output.m_p, output.logs_p, output.logs_q, output.spec_mask)
     return formulas.kl_loss(stats, team.mean(output.spec_mask.float().sum()))
+
+
+def _detached(record):
+    """The same record without the graph that made its tensors."""
+    return type(record)(*(value.detach() for value in vars(record).values()))
 
 
 @torch.no_grad()
