@@ -71,7 +71,8 @@ class Loop:
             self._show(epoch, number, batch, result)
         training.progress.step += 1
         training.progress.batch = number + 1
-        if training.progress.step % CHECK_EVERY == 0 or self._alone_and_stopped():
+        due = training.progress.step % CHECK_EVERY == 0 or self._alone_and_stopped()
+        if due and number + 1 < self.per_epoch:  # the end of an epoch has its own look
             self._check()
 
     def _alone_and_stopped(self) -> bool:
@@ -82,9 +83,9 @@ class Loop:
         """Ends the run if the losses are lost or a stop was asked for, on any process."""
         training, around = self.training, self.around
         team, precision = training.nets.team, training.settings.precision
-        looked_at = [float(self.tally.worst_streak), float(around.signal.received)]
-        streak, stopped = team.largest(looked_at, training.device)
-        if streak > precision.steps_forgiven:
+        looked_at = self.tally.worst_streak, around.signal.received, precision.scale_is_lost
+        streak, stopped, lost = team.largest([float(value) for value in looked_at], training.device)
+        if streak > precision.steps_forgiven or lost:
             raise NotFinite(
                 f"the losses are no longer numbers (step {training.progress.step}, {int(streak)} in a row, "
                 f"{precision.name}); the last checkpoint is kept",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+LEAST_SCALE = 2.0**-20  # the search starts at 2^16 and halves at each overflow
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -33,6 +34,11 @@ class Precision:
     def exact(self) -> torch.autocast:
         """The context for spectrograms and losses: everything stays fp32."""
         return torch.autocast(self.device.type, enabled=False)
+
+    @property
+    def scale_is_lost(self) -> bool:
+        """fp16 found no loss scale at which gradients are finite; waits for the device."""
+        return self.scaler.is_enabled() and self.scaler.get_scale() < LEAST_SCALE
 
     @property
     def steps_forgiven(self) -> int:

@@ -13,8 +13,6 @@ from infer.stages.train.logs import TrainLog
 from infer.stages.train.state import Training
 from infer.stages.train.step import StepResult
 
-MOST_LISTENERS = heldout.MOST_CLIPS
-
 
 class Saver:
     """Writes checkpoints and voices, and lets the voice speak the held-out clips."""
@@ -95,7 +93,7 @@ class Saver:
         if self._items is None:
             self._items = []
             plan = self._training.plan
-            for clip in plan.heldout[:MOST_LISTENERS]:
+            for clip in plan.heldout:
                 try:
                     self._items.append(load_item(clip.item, plan.config.data))
                 except RvcError as error:
