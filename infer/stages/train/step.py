@@ -68,19 +68,14 @@ def train_step(
     settings: StepSettings,
     *,
     measure_norms: bool = False,
-    freeze_discriminator: bool = True,
 ) -> StepResult:
-    """One update of both nets; the gradients stay in `.grad`. Nothing here waits for the device.
-
-    `freeze_discriminator=False` lets the generator's loss add to the discriminator's gradients after
-    its update, as RVC does. No weight depends on it; it costs time and is there for comparisons.
-    """
+    """One update of both nets; the gradients stay in `.grad`. Nothing here waits for the device."""
     output, windows = forward(nets, batch, draws, settings)
     norms: dict[str, torch.Tensor] = {}
     real_parts, fake_parts = _discriminator_phase(nets, optimizers, windows, settings)
     if measure_norms:
         norms["d"] = _gradient_norm(nets.discriminator)
-    nets.discriminator.requires_grad_(not freeze_discriminator)
+    nets.discriminator.requires_grad_(False)
     parts = _generator_phase(nets, optimizers, (output, windows), settings)
     nets.discriminator.requires_grad_(True)
     if measure_norms:
