@@ -93,9 +93,9 @@ def _wait(children: list[subprocess.Popen]) -> int:
     old = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     first_bad, deadline = 0, None
     try:
-        while any(child.poll() is None for child in children):
+        while None in (codes := [child.poll() for child in children]):
             time.sleep(POLL_S)
-            bad = [child.returncode for child in children if child.returncode]
+            bad = [code for code in codes if code]
             if bad and deadline is None:
                 first_bad, deadline = bad[0], time.monotonic() + GRACE_S
             if deadline is not None and time.monotonic() > deadline:

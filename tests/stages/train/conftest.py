@@ -1,3 +1,5 @@
+from contextlib import contextmanager
+
 import pytest
 import torch
 
@@ -8,6 +10,13 @@ from tests.stages.train.tiny import Recorder, TinyDiscriminator, make_experiment
 
 @pytest.fixture(autouse=True)
 def one_thread():
+    with single_thread():
+        yield
+
+
+@contextmanager
+def single_thread():
+    """Sums come out the same to the last bit only with one thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -28,7 +37,7 @@ def experiment(tmp_path, tiny_nets):
 def undisturbed(tmp_path_factory):
     """Losses of each epoch, and the voice, of a run of three epochs that nothing interrupted."""
     experiment, recorder = make_experiment(tmp_path_factory.mktemp("undisturbed")), Recorder()
-    with pytest.MonkeyPatch.context() as patch:
+    with single_thread(), pytest.MonkeyPatch.context() as patch:  # made before one_thread
         patch.setattr(state, "MultiPeriodDiscriminator", TinyDiscriminator)
         summary = run(make_options(experiment, total_epoch=3, save_every_epoch=3), recorder)
     return recorder.epoch_losses, summary["voice"]
