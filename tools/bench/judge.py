@@ -19,6 +19,7 @@ from infer.lib.f0 import estimator
 
 SAMPLE_RATE = 16000
 N_TARGET_CLIPS = 40
+METHOD = "pm"
 
 
 @dataclass(frozen=True)
@@ -28,21 +29,38 @@ class JudgeOptions:
     sources: Path = option(help="folder of the recordings that were converted")
     outputs: Path = option(help="folder of the results, same stems")
     target: Path = option(help="folder of recordings of the target speaker")
-    transpose: float = option(0.0, help="semitones the conversion was asked to add")
 
 
-def pitch_correlation(source: np.ndarray, output: np.ndarray) -> tuple[float, float, float]:
-    """Over frames voiced in both: correlation of log F0, median shift in semitones, share kept."""
-    track = estimator("pm", "cpu")
+@dataclass(frozen=True)
+class PitchMatch:
+    """Over frames voiced in both. A slip is a frame off by more than half an octave: estimators make them
+    in creaky voice, and a few of them decide a plain correlation."""
+
+    correlation: float  # of log F0
+    without_slips: float
+    slips: float  # share of frames
+    shift: float  # median, semitones
+    kept: float  # voiced frames of the source that are voiced in the output
+
+
+def compare_pitch(source: np.ndarray, output: np.ndarray) -> PitchMatch:
+    track = estimator(METHOD, "cpu")
     a, b = track(source).hz, track(output).hz
     n = min(len(a), len(b))
-    a, b = np.asarray(a[:n], float), np.asarray(b[:n], float)
+    a, b = a[:n], b[:n]
     both = (a > 0) & (b > 0)
     if both.sum() < 10:
-        return float("nan"), float("nan"), 0.0
-    shift = 12 * np.log2(b[both] / a[both])
-    correlation = np.corrcoef(np.log(a[both]), np.log(b[both]))[0, 1]
-    return float(correlation), float(np.median(shift)), float(both.sum() / max((a > 0).sum(), 1))
+        return PitchMatch(float("nan"), float("nan"), 0.0, float("nan"), 0.0)
+    octaves = np.log2(b[both] / a[both])
+    steady = np.abs(octaves - np.median(octaves)) < 0.5
+    logs = np.log(a[both]), np.log(b[both])
+    return PitchMatch(
+        correlation=float(np.corrcoef(*logs)[0, 1]),
+        without_slips=float(np.corrcoef(logs[0][steady], logs[1][steady])[0, 1]),
+        slips=float(1 - steady.mean()),
+        shift=float(12 * np.median(octaves)),
+        kept=float(both.sum() / max((a > 0).sum(), 1)),
+    )
 
 
 def level_db(audio: np.ndarray) -> float:
@@ -68,27 +86,27 @@ class Similarity:
         return float(a @ self._target), float(b @ self._target), float(a @ b)
 
 
+def judge(source: Path, output: Path, similarity: Similarity) -> str:
+    """One line of figures."""
+    a, b = load(source, SAMPLE_RATE), load(output, SAMPLE_RATE)
+    match = compare_pitch(a, b)
+    before, after, own = similarity.of(source, output)
+    return (
+        f"{output.stem}: {(len(b) - len(a)) / SAMPLE_RATE:+.3f} s | {level_db(b):.1f} ({level_db(a):.1f}) dB"
+        f" | {match.correlation:.3f}, {match.without_slips:.3f}, {match.slips:.1%}, {match.shift:+.2f} st,"
+        f" {match.kept:.0%} | {before:.3f}, {after:.3f}, {own:.3f}"
+    )
+
+
 def main(argv: list[str] | None = None) -> int:
     options = parse(JudgeOptions, sys.argv[1:] if argv is None else argv, "judge.py")
     similarity = Similarity(options.target)
     sources = {path.stem: path for path in find_audio(options.sources)}
-    print(
-        "clip                      duration error s | level dB (source) | F0 corr, shift st, voiced kept"
-        " | similarity: source-target, output-target, output-source"
-    )
+    print("clip: duration error | level (source) | F0 correlation, without slips, slips, shift, voiced kept")
+    print("      | similarity source-target, output-target, output-source")
     for output in find_audio(options.outputs):
-        source = sources.get(output.stem)
-        if source is None:
-            continue
-        a, b = load(source, SAMPLE_RATE), load(output, SAMPLE_RATE)
-        correlation, shift, kept = pitch_correlation(a, b)
-        before, after, own = similarity.of(source, output)
-        longer_s = (len(b) - len(a)) / SAMPLE_RATE
-        print(
-            f"{output.stem:25s} {longer_s:+.3f} | {level_db(b):6.1f} ({level_db(a):6.1f})"
-            f" | {correlation:.3f}, {shift - options.transpose:+.2f}, {kept:.2f}"
-            f" | {before:.3f}, {after:.3f}, {own:.3f}"
-        )
+        if source := sources.get(output.stem):
+            print(judge(source, output, similarity))
     return 0
 
 

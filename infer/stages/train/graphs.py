@@ -8,24 +8,39 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 
+from infer.lib.errors import NoDevice
 from infer.lib.mel import MelSettings
 from infer.lib.models.synthesizer import Draws
 from infer.stages.train.batch import Batch
-from infer.stages.train.state import Training
+from infer.stages.train.options import TrainOptions
 from infer.stages.train.step import StepResult, train_step
 
+if TYPE_CHECKING:
+    from infer.stages.train.state import Training
+
 WARM_STEPS = 3  # plain steps of a shape before it is recorded: kernels are chosen, states made
+# Recordings hold about as much memory again, and a small GPU is busy enough without them.
+ROOMY_BYTES = 15 << 30
 
 
-def stepper(training: Training) -> Callable[..., StepResult]:
+def graphs_wanted(options: TrainOptions, device: torch.device, n_processes: int) -> bool:
+    """Whether steps are recorded: on one GPU only, and by "auto" only on one with room for it."""
+    possible = device.type == "cuda" and n_processes == 1 and not options.gradient_checkpointing
+    if not possible or options.cuda_graphs == "no":
+        return False
+    return (
+        options.cuda_graphs == "yes" or torch.cuda.get_device_properties(device).total_memory >= ROOMY_BYTES
+    )
+
+
+def stepper(training: "Training") -> Callable[..., StepResult]:
     """What runs a step: `step(batch, draws, measure_norms=...)`."""
     plain = partial(_plain, training)
-    options = training.plan.options
-    possible = training.device.type == "cuda" and training.nets.team.size == 1
-    if options.cuda_graphs and possible and not options.gradient_checkpointing:
+    if graphs_wanted(training.plan.options, training.device, training.nets.team.size):
         return GraphedStep(plain, training.settings.mel)
     return plain
 
@@ -46,8 +61,20 @@ class GraphedStep:
             self._seen[shape] += 1
             return self._plain(batch, draws, measure_norms=measure_norms)
         if shape not in self._recordings:
-            self._recordings[shape] = _Recording(self._plain, (batch, draws), self._pool)
+            self._recordings[shape] = self._record(batch, draws)
         return self._recordings[shape].replay(_tensors(batch, draws))
+
+    def _record(self, batch: Batch, draws: Draws) -> "_Recording":
+        try:
+            return _Recording(self._plain, (batch, draws), self._pool)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            raise NoDevice(
+                f"this GPU cannot record training steps ({reason}); the last checkpoint is kept",
+                "run the same command with --cuda-graphs=no to go on",
+            ) from error
 
 
 class _Recording:
@@ -69,7 +96,7 @@ class _Recording:
         return self._result
 
 
-def _plain(training: Training, batch: Batch, draws: Draws, measure_norms: bool = False) -> StepResult:
+def _plain(training: "Training", batch: Batch, draws: Draws, measure_norms: bool = False) -> StepResult:
     return train_step(
         training.nets, training.optimizers, batch, draws, training.settings, measure_norms=measure_norms
     )

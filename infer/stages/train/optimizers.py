@@ -28,6 +28,22 @@ def adamw(module: nn.Module, train: TrainConfig, recorded: bool = False) -> torc
     )
 
 
+def stored_state(optimizer: torch.optim.Optimizer) -> dict:
+    """The state dict as it is written: plain numbers and CPU tensors, for any program and device."""
+    state = optimizer.state_dict()
+    groups = [
+        {**group, "lr": float(group["lr"]), "capturable": False, "fused": None}
+        for group in state["param_groups"]
+    ]
+    moments = {
+        number: {
+            name: value.cpu() if isinstance(value, torch.Tensor) else value for name, value in entry.items()
+        }
+        for number, entry in state["state"].items()
+    }
+    return {"state": moments, "param_groups": groups}
+
+
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
         if isinstance(group["lr"], torch.Tensor):

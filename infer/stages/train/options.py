@@ -43,7 +43,11 @@ class TrainOptions:
     precision: str = option("auto", help="of the networks; losses are always fp32", choices=PRECISIONS)
     tf32: bool = option(False, help="let fp32 products use TF32 tensor cores")
     gradient_checkpointing: bool = option(False, help="less GPU memory, about a third slower")
-    cuda_graphs: bool = option(False, help="record a step once for each length and replay it (one GPU only)")
+    cuda_graphs: str = option(
+        "auto",
+        help="record a step once for each length and replay it: faster; auto: on one GPU with 16 GB or more",
+        choices=("auto", "yes", "no"),
+    )
     workers: int = option(0, help="processes that load clips when training on a GPU")
     speaker_id: int = option(0, help="speaker of the clips for which none was recorded")
     weights: Path = option(REPO / "weights", help="folder of the finished voices")

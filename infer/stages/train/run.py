@@ -7,7 +7,7 @@ import torch
 
 from infer.jobs.events import Finished, Report, Started, silent
 from infer.jobs.experiment import Experiment
-from infer.lib.errors import MissingFile
+from infer.lib.errors import MissingFile, NoDevice
 from infer.stages.train import launch
 from infer.stages.train.batch import Batch
 from infer.stages.train.board import Board
@@ -74,10 +74,21 @@ def _train(training: Training, log: TrainLog, report: Report, signal: StopSignal
         if training.progress.epoch < plan.options.total_epoch:
             around = Surroundings(report, log, saver, signal, Clock(plan.options.time_limit_s))
             loop = Loop(training, _batches(training, sampler), len(sampler), around)
-            loop.run()
+            _run_loop(loop, training)
         else:
             log.say(f"epoch {training.progress.epoch} of {plan.options.total_epoch} is reached already")
         return _finish(training, saver, log, report, loop)
+
+
+def _run_loop(loop: Loop, training: Training) -> None:
+    try:
+        loop.run()
+    except torch.OutOfMemoryError as error:
+        raise NoDevice(
+            f"{training.device} ran out of memory; the last checkpoint is kept",
+            f"run again with a smaller --batch-size than {training.plan.options.batch_size}, "
+            "or with --gradient-checkpointing=yes",
+        ) from error
 
 
 def _finish(training: Training, saver: Saver, log: TrainLog, report: Report, loop: Loop | None) -> dict:

@@ -21,7 +21,8 @@ from infer.lib.mel import MelSettings
 from infer.lib.models.discriminators import MultiPeriodDiscriminator
 from infer.lib.models.synthesizer import Synthesizer
 from infer.stages.train.distributed import Team
-from infer.stages.train.optimizers import Optimizers, adamw, set_rate
+from infer.stages.train.graphs import graphs_wanted
+from infer.stages.train.optimizers import Optimizers, adamw, set_rate, stored_state
 from infer.stages.train.pairs import Pair, write_pair
 from infer.stages.train.plan import Plan, spec_record
 from infer.stages.train.precision import Precision
@@ -97,7 +98,7 @@ class Training:
         return TrainingCheckpoint(
             model=_on_cpu(module),
             iteration=progress.epoch,
-            optimizer=optimizer.state_dict(),
+            optimizer=stored_state(optimizer),
             learning_rate=self.plan.config.train.learning_rate,
             extra={"step": progress.step, "batch": progress.batch, **extra},
         )
@@ -138,7 +139,7 @@ def build(plan: Plan, pair: Pair | None, team: Team, device: torch.device) -> Tr
     generator.to(device).train()
     discriminator.to(device).train()
     train = plan.config.train
-    recorded = options.cuda_graphs and device.type == "cuda"
+    recorded = graphs_wanted(options, device, team.size)
     optimizers = Optimizers(*(adamw(net, train, recorded) for net in (generator, discriminator)))
     precision = Precision(options.precision, device)
     settings = StepSettings(
