@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from infer.lib.models.spec import FEATURE_DIMS as DIM
+from infer.lib.retrieval import FeatureIndex
 from tests.golden import synthetic_weights
 
 
@@ -30,6 +32,10 @@ class Result:
         return f"{verdict} {self.name}: {error}, tolerance {self.tolerance:.3g}"
 
 
+# Where the golden data lies beside a checkout: other folders may use its indexes and lists.
+COMMON = Path(__file__).resolve().parents[3] / "shared" / "golden"
+
+
 class Folder:
     """A folder laid out like the golden data; files of one prefix belong together."""
 
@@ -40,8 +46,12 @@ class Folder:
         return sorted(path for path in self.root.iterdir() if path.is_file())
 
     def find(self, *names: str) -> Path | None:
-        """The first of `names` that exists."""
+        """The first of `names` that exists in this folder."""
         return next((self.root / name for name in names if (self.root / name).is_file()), None)
+
+    def find_common(self, *names: str) -> Path | None:
+        """The first of `names` that exists in this folder, else in the common one."""
+        return self.find(*names) or Folder(COMMON).find(*names)
 
     def spec(self, model: str) -> dict:
         """Names and shapes of a network, from this folder's list or from ours."""
@@ -59,14 +69,15 @@ class Folder:
 
 
 class Case:
-    """One golden file: its arrays, completed by those of its sister of the other version."""
+    """One golden file. `arrays` are its own, `inputs` completed by those of its sister of version 2.2."""
 
     def __init__(self, folder: Folder, path: Path, kind: str):
         self.folder, self.path, self.kind = folder, path, kind
-        self.arrays = dict(np.load(path)) if path.suffix == ".npz" else {}
+        self.arrays = _arrays(path) if path.suffix == ".npz" else {}
+        # Files that end in _23 may hold results only; their inputs are those of _22.
         sister = re.sub(r"_23(?=\.npz$)", "_22", path.name)
-        # Files that end in _23 hold the results only; the inputs are those of _22.
-        self.inputs = {**_arrays(folder.find(sister)), **self.arrays} if sister != path.name else self.arrays
+        beside = folder.find(sister, sister.removeprefix(self.prefix)) if sister != path.name else None
+        self.inputs = {**_arrays(beside), **self.arrays}
 
     @property
     def name(self) -> str:
@@ -82,18 +93,25 @@ class Case:
         """Which upstream version the numbers belong to."""
         return "2.3" if self.name.endswith("_23") else "2.2"
 
-    def token(self, pattern: str, default: str) -> str:
+    def token(self, pattern: str) -> str | None:
         """The part of the file name that matches, between underscores."""
         match = re.search(rf"(?:^|_)({pattern})(?=_|$)", self.name)
-        return match[1] if match else default
+        return match[1] if match else None
 
     @property
     def version(self) -> str:
-        return self.token("v1|v2", "v2")
+        """From the name, else from the width of the features, else v2."""
+        if found := self.token("v1|v2"):
+            return found
+        shape = self.inputs["phone"].shape if "phone" in self.inputs else self.inputs.get("batch_shape_phone")
+        return "v1" if shape is not None and shape[-1] == DIM["v1"] else "v2"
 
     @property
     def rate_label(self) -> str:
-        return self.token("32k|40k|48k", "40k")
+        if found := self.token("32k|40k|48k"):
+            return found
+        rate = self.setting("sample_rate", "sr", "rate", default="40k")
+        return rate if isinstance(rate, str) else f"{int(rate) // 1000}k"
 
     @property
     def sample_rate(self) -> int:
@@ -101,30 +119,41 @@ class Case:
 
     @property
     def use_f0(self) -> bool:
-        return self.token("f0|nof0", "f0") == "f0"
+        """From the name, else by the arrays: only a voice with pitch has some."""
+        if found := self.token("f0|nof0"):
+            return found == "f0"
+        return any(name in self.inputs for name in ("pitch", "batch_pitch", "batch_shape_pitch", "coarse"))
 
     def model(self, family: str) -> str:
         return f"{family}.{self.version}.{self.rate_label}.{'f0' if self.use_f0 else 'nof0'}"
 
     def json(self) -> dict:
-        """The JSON file beside the arrays (of this version or its sister's)."""
+        """The JSON file beside the arrays."""
         beside = self.folder.find(self.path.with_suffix(".json").name)
-        return json.loads(beside.read_text(encoding="utf-8")) if beside else {}
+        values = json.loads(beside.read_text(encoding="utf-8")) if beside else {}
+        return values if isinstance(values, dict) else {}
 
-    def scalar(self, *names: str, default: float) -> float:
-        """A setting stored with the case, else the documented one."""
+    def setting(self, *names: str, default):
+        """A single value stored with the case or in its JSON file, else the documented one."""
+        described = self.json()
         for name in names:
             if name in self.inputs and np.size(self.inputs[name]) == 1:
                 return np.asarray(self.inputs[name]).reshape(()).item()
+            if isinstance(described.get(name), int | float | str):
+                return described[name]
         return default
 
-    def index_path(self, dim: int) -> Path | None:
-        """The index the case names, else the one of its own prefix, else the common one."""
-        named = [str(a) for a in map(_text, self.inputs.values()) if a and a.endswith(".index")]
-        wanted = [*named, f"{self.prefix}index_parts_{dim}.index", f"index_parts_{dim}.index"]
-        return self.folder.find(*wanted) or next(
-            iter(sorted(self.folder.root.glob(f"*index*{dim}*.index"))), None
-        )
+    def index_path(self, dim: int) -> Path:
+        """The index of this width: one the case names, else that of its own prefix, else the common one."""
+        texts = [*map(_text, self.inputs.values()), *self.json().values()]
+        named = [Path(text).name for text in texts if isinstance(text, str) and "index" in text]
+        usual = [f"{self.prefix}index_parts_{dim}.index", f"index_parts_{dim}.index"]
+        others = sorted(path.name for path in self.folder.root.glob(f"*index*{dim}*.index"))
+        for name in [*named, *usual, *others]:
+            path = self.folder.find_common(name, f"{name}.index")
+            if path and FeatureIndex.load(path).dim == dim:
+                return path
+        raise FileNotFoundError(f"there is no index of width {dim} for {self.path.name}")
 
     # comparisons ------------------------------------------------------------------------------
 

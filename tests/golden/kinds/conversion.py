@@ -20,17 +20,15 @@ from infer.vc.options import ConvertOptions
 from infer.vc.shelf import ModelShelf
 from infer.vc.voice import Voice
 from tests.golden import fixtures
-from tests.golden.core import Case, Result
+from tests.golden.core import DIM, Case, Result
 from tests.golden.kinds.synthesis import build, model_spec
 
 RATE_16K = 16000
-DIM = {"v1": 256, "v2": 768}
-EVERY_RMS, EVERY_COLUMN = 7, 4
-RMS = re.compile(r"rms_out_([\d.]+)_every\d+")
+EVERY_COLUMN = 4
+RMS = re.compile(r"rms_out_([\d.]+)_every(\d+)")
 PIECE = re.compile(r"vc_(v[12])_(\d+)_([\d.]+)_([\d.]+)_(f0|nof0)")
-TRACK = re.compile(r"f0_key(-?\d+)_pad(\d+)")
+TRACK = re.compile(r"f0_key(-?[\d.]+)_pad(\d+)")
 SPLIT = re.compile(r"split_([\d.]+)_([\d.]+)_([\d.]+)_([\d.]+)_rows")
-CURVE_FILE_HZ, CURVE_FILE_PAD_S = 111.0, 1
 
 
 def check_parts(case: Case) -> Iterator[Result]:
@@ -45,7 +43,7 @@ def check_parts(case: Case) -> Iterator[Result]:
         if match := RMS.fullmatch(name):
             source, target = _float(arrays["rms_source_16k_int16"]), _float(arrays["rms_target_int16"])
             mixed = mix_envelope(source, RATE_16K, target, case.sample_rate, float(match[1]))
-            yield case.absolute(name, mixed[::EVERY_RMS], golden, 1e-5)
+            yield case.absolute(name, mixed[:: int(match[2])], golden, 1e-5)
         elif match := PIECE.fullmatch(name):
             yield from _piece(case, name, match)
 
@@ -72,8 +70,9 @@ def check_track_and_split(case: Case) -> Iterator[Result]:
         elif match := SPLIT.fullmatch(name):
             yield from _split(case, match, golden)
     if "f0file_f0" in case.arrays:
-        constant = F0Curve(np.full(len(case.inputs["f0file_f0"]), CURVE_FILE_HZ))
-        curve = constant.replace_from(case.inputs["f0file_rows"], CURVE_FILE_PAD_S * 100)
+        constant = F0Curve(np.full(len(case.inputs["f0file_f0"]), case.setting("f0file_hz", default=111.0)))
+        pad_s = case.setting("f0file_pad", "f0file_x_pad", "x_pad", default=1)
+        curve = constant.replace_from(case.inputs["f0file_rows"], round(pad_s * 100))
         yield case.relative("f0file_f0", curve.hz, case.inputs["f0file_f0"], 1e-6)
         yield case.equal("f0file_coarse", curve.coarse(), case.inputs["f0file_coarse"])
 
@@ -91,7 +90,7 @@ class GivenCurve:
 
 
 def _track(case: Case, match: re.Match, golden: np.ndarray) -> Iterator[Result]:
-    key, extra = int(match[1]), int(match[2])
+    key, extra = float(match[1]), int(match[2])
     found = case.inputs["f0_in"]
     options = ConvertOptions(f0_up_key=key)
     audio = np.zeros((len(found) + extra) * f0.HOP)
@@ -156,18 +155,18 @@ class OpenIndexShelf(StubShelf):
 def check_end_to_end(case: Case) -> Iterator[Result]:
     fill = case.flavour == "2.3"
     options = ConvertOptions(
-        speaker_id=int(case.scalar("speaker", "speaker_id", "sid", default=1)),
-        f0_up_key=case.scalar("key", "f0_up_key", default=2),
+        speaker_id=int(case.setting("speaker", "speaker_id", "sid", "spk", default=1)),
+        f0_up_key=float(case.setting("key", "f0_up_key", "f0up_key", "transpose", default=2)),
         f0_method="pm",
-        index_rate=case.scalar("index_rate", default=0.6),
-        resample_sr=int(case.scalar("resample", "resample_sr", default=0)),
-        rms_mix_rate=case.scalar("rms_mix_rate", "rms_mix", default=0.25),
-        protect=case.scalar("protect", default=0.33),
+        index_rate=float(case.setting("index_rate", default=0.6)),
+        resample_sr=int(case.setting("resample", "resample_sr", default=0)),
+        rms_mix_rate=float(case.setting("rms_mix_rate", "rms_mix", "rms", default=0.25)),
+        protect=float(case.setting("protect", default=0.33)),
         fill_unvoiced=fill,
         split_rule=case.flavour,
     )
     sizes = zip(("x_pad", "x_query", "x_center", "x_max"), (1, 1, 2, 3), strict=True)
-    plan = ChunkPlan(*(case.scalar(name, default=size) for name, size in sizes))
+    plan = ChunkPlan(*(case.setting(name, default=size) for name, size in sizes))
     source = _float(case.inputs["audio_in_int16"])
     shelf = OpenIndexShelf(Path("assets"))
     if case.use_f0 and "f0" in case.inputs:

@@ -1,6 +1,7 @@
 """preprocess_*: slicing of recordings. index_rules*: sizes and names of an index."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,16 +11,14 @@ from infer.lib.audio import highpass_coefficients, resample
 from infer.lib.envelope import CausalHighPass, rms_curve
 from infer.lib.slicing import WINDOW_HOPS, hop_length, silence_bounds
 from infer.stages.preprocess.clips import slice_clip
-from tests.golden.core import Case, Result
+from tests.golden.core import DIM, Case, Result
 
 MOST_SAMPLES = 400
-DIM = {"v1": 256, "v2": 768}
 
 
 def check_preprocess(case: Case) -> Iterator[Result]:
-    arrays, facts = case.inputs, case.json()
-    sample_rate = int(facts.get("sample_rate", case.sample_rate))
-    slice_s = float(facts.get("slice_seconds", 3.7))
+    arrays, sample_rate = case.inputs, int(case.json().get("sample_rate", case.sample_rate))
+    slice_s = float(case.setting("slice_seconds", "per", default=3.7))
     for name, ours in zip(("highpass_b", "highpass_a"), highpass_coefficients(sample_rate), strict=True):
         if name in arrays:
             yield case.absolute(name, ours, arrays[name], 1e-9)
@@ -103,7 +102,8 @@ def _build(case: Case, made: dict) -> Iterator[Result]:
 
     rows = rows.astype(np.float32)
     added = describe(retrieval.build(rows, keep_trained=lambda index: trained.append(describe(index))))
-    names = retrieval.index_file_names(retrieval.n_ivf(made["vectors"]), "exp", made["version"])
+    experiment = re.search(rf"nprobe_1_(.+)_{made['version']}\.index", made["files"][0])[1]
+    names = retrieval.index_file_names(retrieval.n_ivf(made["vectors"]), experiment, made["version"])
     what = f"index of {made['vectors']} rows"
     yield case.equal(f"{what}: names", sorted([names.added, names.trained]), sorted(made["files"]))
     yield case.equal(f"{what}: added", added, made["added"])
