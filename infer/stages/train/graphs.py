@@ -7,8 +7,6 @@ padded batches (few shapes); the numbers are those of the plain step.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -17,10 +15,7 @@ from infer.lib.mel import MelSettings
 from infer.lib.models.synthesizer import Draws
 from infer.stages.train.batch import Batch
 from infer.stages.train.options import TrainOptions
-from infer.stages.train.step import StepResult, train_step
-
-if TYPE_CHECKING:
-    from infer.stages.train.state import Training
+from infer.stages.train.step import StepResult
 
 WARM_STEPS = 3  # plain steps of a shape before it is recorded: kernels are chosen, states made
 # Recordings hold about as much memory again, and a small GPU is busy enough without them.
@@ -32,17 +27,8 @@ def graphs_wanted(options: TrainOptions, device: torch.device, n_processes: int)
     possible = device.type == "cuda" and n_processes == 1 and not options.gradient_checkpointing
     if not possible or options.cuda_graphs == "no":
         return False
-    return (
-        options.cuda_graphs == "yes" or torch.cuda.get_device_properties(device).total_memory >= ROOMY_BYTES
-    )
-
-
-def stepper(training: "Training") -> Callable[..., StepResult]:
-    """What runs a step: `step(batch, draws, measure_norms=...)`."""
-    plain = partial(_plain, training)
-    if graphs_wanted(training.plan.options, training.device, training.nets.team.size):
-        return GraphedStep(plain, training.settings.mel)
-    return plain
+    total = torch.cuda.get_device_properties(device).total_memory
+    return options.cuda_graphs == "yes" or total >= ROOMY_BYTES
 
 
 class GraphedStep:
@@ -94,12 +80,6 @@ class _Recording:
             own.copy_(given)
         self._graph.replay()
         return self._result
-
-
-def _plain(training: "Training", batch: Batch, draws: Draws, measure_norms: bool = False) -> StepResult:
-    return train_step(
-        training.nets, training.optimizers, batch, draws, training.settings, measure_norms=measure_norms
-    )
 
 
 def _tensors(batch: Batch, draws: Draws) -> list[torch.Tensor]:

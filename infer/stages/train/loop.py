@@ -1,20 +1,21 @@
 """Epoch after epoch: batches through the step, numbers to the log, checkpoints to disk."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 
 from infer.jobs.events import Metric, Report
 from infer.jobs.events import Progress as ProgressEvent
+from infer.lib.models.synthesizer import Draws
 from infer.stages.train.batch import Batch
 from infer.stages.train.board import scalar_values
 from infer.stages.train.draws import DrawKey, make_draws
-from infer.stages.train.graphs import stepper
+from infer.stages.train.graphs import GraphedStep, graphs_wanted
 from infer.stages.train.logs import TrainLog, epoch_line, loss_line
 from infer.stages.train.saves import Saver
 from infer.stages.train.state import Training
-from infer.stages.train.step import StepResult
+from infer.stages.train.step import StepResult, train_step
 from infer.stages.train.stop import Clock, NotFinite, Stopped, StopSignal
 from infer.stages.train.tally import Tally
 
@@ -129,3 +130,15 @@ class Loop:
 def _row(result: StepResult) -> torch.Tensor:
     losses = result.losses
     return torch.stack((losses.disc, losses.gen, losses.fm, losses.mel, losses.kl))
+
+
+def stepper(training: Training) -> Callable[..., StepResult]:
+    """What runs a step: `step(batch, draws, measure_norms=...)`."""
+
+    def plain(batch: Batch, draws: Draws, measure_norms: bool = False) -> StepResult:
+        nets, optimizers, settings = training.nets, training.optimizers, training.settings
+        return train_step(nets, optimizers, batch, draws, settings, measure_norms=measure_norms)
+
+    if graphs_wanted(training.plan.options, training.device, training.nets.team.size):
+        return GraphedStep(plain, training.settings.mel)
+    return plain
