@@ -43,7 +43,9 @@ def stage_main(
     report = report or Reporter()
     try:
         options = settle(options) if settle else options
-        importlib.import_module(run_module).run(options, report)
+        module = importlib.import_module(run_module)
+        name = getattr(module, "STAGE", name)
+        module.run(options, report)
         return EXIT_DONE
     except RvcError as error:
         report(Failed(name, str(error)))
