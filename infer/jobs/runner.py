@@ -11,7 +11,7 @@ import queue
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +60,9 @@ class Runner:
         with self._lock:
             if self._stopping.is_set():
                 raise StageFailed(f"{step.name} was stopped")
-            self._processes = [self._start(command, step.log) for command in step.commands]
+            self._processes = []
+            for command in step.commands:  # one by one: a stop in between finds those that run
+                self._processes.append(self._start(command, step.log))
         for number, process in enumerate(self._processes):
             threading.Thread(target=_pump, args=(number, process, lines), daemon=True).start()
         outcome = self._collect(step, lines)
@@ -84,7 +86,7 @@ class Runner:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=_variables(),
+                env=variables(),
                 **new_group(),
             )
 
@@ -189,30 +191,33 @@ def _signal_group(process: subprocess.Popen, force: bool) -> None:
 
 
 def _pump(number: int, process: subprocess.Popen, lines: queue.Queue) -> None:
-    for raw in process.stdout:
-        lines.put((number, raw.decode("utf-8", "replace")))
+    with process.stdout as output:
+        for raw in output:
+            lines.put((number, raw.decode("utf-8", "replace")))
     lines.put((number, None))
 
 
-def run_chain(
-    steps: Sequence[Step],
-    report: Report,
-    events_file: Path | None = None,
-    on_ready: Callable[[Runner], None] | None = None,
-) -> None:
-    """Convenience: a Runner for one chain, stopped cleanly on Ctrl+C."""
-    runner = Runner(report, events_file)
-    if on_ready:
-        on_ready(runner)
+@contextlib.contextmanager
+def stopped_by_signals(runner: Runner) -> Iterator[Runner]:
+    """Ctrl+C and SIGTERM end the running commands too; they are then raised as StageFailed."""
+
+    def interrupt(_number, _frame):
+        raise KeyboardInterrupt
+
+    watched = threading.current_thread() is threading.main_thread()  # others may not watch signals
+    old = signal.signal(signal.SIGTERM, interrupt) if watched else None
     try:
-        runner.run_chain(steps)
-    except KeyboardInterrupt as interrupt:
+        yield runner
+    except KeyboardInterrupt as interruption:
         runner.stop()
-        raise StageFailed("stopped", "run the same command again to go on") from interrupt
+        raise StageFailed("stopped", "run the same command again to go on") from interruption
+    finally:
+        if watched:
+            signal.signal(signal.SIGTERM, old)
 
 
-def _variables() -> dict[str, str]:
-    """The commands find this project's modules, yet work in the user's folder: relative paths stay right."""
+def variables() -> dict[str, str]:
+    """Commands find this project's modules, yet work in the user's folder: relative paths stay right."""
     paths = [str(REPO), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,

@@ -1,4 +1,5 @@
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -7,7 +8,7 @@ import pytest
 
 from infer.jobs.command import Command
 from infer.jobs.events import Failed, Finished, Log, Progress, Started, from_line
-from infer.jobs.runner import Runner, StageFailed, Step
+from infer.jobs.runner import Runner, StageFailed, Step, stopped_by_signals
 from infer.stages.preprocess.options import PreprocessOptions
 from tests.jobs.toy_stage import ToyOptions
 
@@ -50,15 +51,34 @@ def test_stopping_ends_the_whole_process_tree(events, tmp_path):
     with pytest.raises(StageFailed, match="stopped"):
         runner.run_step(Step("toy", [toy(hang=pid_file)]))
     stopper.join()
-    assert not _alive(int(pid_file.read_text()))
+    assert _ends(int(pid_file.read_text()))
     with pytest.raises(StageFailed, match="stopped"):
         runner.run_step(Step("toy", [toy()]))
+
+
+def test_a_terminated_chain_ends_its_commands(events, tmp_path):
+    pid_file, before = tmp_path / "pid", signal.getsignal(signal.SIGTERM)
+    killer = threading.Thread(target=lambda: (_wait_for(pid_file), os.kill(os.getpid(), signal.SIGTERM)))
+    killer.start()
+    with pytest.raises(StageFailed, match="stopped"), stopped_by_signals(Runner(events)) as runner:
+        runner.run_step(Step("toy", [toy(hang=pid_file)]))
+    killer.join()
+    assert _ends(int(pid_file.read_text()))
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def _wait_for(path: Path):
     deadline = time.monotonic() + 30
     while not (path.is_file() and path.read_text()) and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+def _ends(pid: int) -> bool:
+    """Soon: a killed process closes its files a moment before it is gone."""
+    deadline = time.monotonic() + 5
+    while _alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not _alive(pid)
 
 
 def _alive(pid: int) -> bool:

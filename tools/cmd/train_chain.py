@@ -6,7 +6,7 @@ from pathlib import Path
 from infer.jobs.command import Command
 from infer.jobs.events import Finished, Log, Report
 from infer.jobs.experiment import Experiment
-from infer.jobs.runner import Runner, StageFailed, Step
+from infer.jobs.runner import Runner, Step, stopped_by_signals
 from infer.lib.f0 import preferred_method
 from infer.lib.files import safe_name
 from infer.stages.extract_content.options import ExtractContentOptions
@@ -22,16 +22,12 @@ STAGE = "train_all"
 def run(options: TrainAllOptions, report: Report) -> dict:
     """Runs the chain; returns where voice and index are. Raises StageFailed with the stage's reason."""
     experiment = Experiment.find(options.experiment)
-    runner = Runner(report, experiment.events_file)
-    try:
+    with stopped_by_signals(Runner(report, experiment.events_file)) as runner:
         for step in preparation(options, experiment):
             runner.run_step(step)
         # The index comes before training, so that every saved epoch can be heard with it.
         index = runner.run_step(index_step(options, experiment))
         trained = runner.run_step(training_step(options, experiment, report))
-    except KeyboardInterrupt as interrupt:
-        runner.stop()
-        raise StageFailed("stopped", "run the same command again to go on") from interrupt
     summary = {"voice": trained.get("voice", ""), "index": index.get("file", "")}
     report(Finished(STAGE, summary))
     return summary

@@ -14,8 +14,8 @@ from dataclasses import replace
 
 from infer.jobs.command import to_argv
 from infer.jobs.events import Event, Failed, Report, Reporter
+from infer.jobs.runner import variables
 from infer.lib import devices
-from infer.lib.files import REPO
 from infer.stages.train.options import TrainOptions
 
 POLL_S = 0.2
@@ -72,25 +72,20 @@ def launch(options: TrainOptions) -> None:
 
 def _environment(number: int, size: int, port: int) -> dict[str, str]:
     numbers = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
-    paths = [str(REPO), os.environ.get("PYTHONPATH", "")]
     return {
-        **os.environ,
+        **variables(),
         **{name: str(value) for name, value in numbers.items()},
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
-        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
     }
 
 
 def _wait(children: list[subprocess.Popen]) -> int:
     """Passes stops on, and ends all when one has failed. Returns the first bad exit code, or 0."""
-
-    def pass_on(number, _frame):
-        for child in children:
-            if child.poll() is None:
-                child.send_signal(number)
-
-    old = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    old = {
+        number: signal.signal(number, lambda *_: _ask_to_stop(children))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     first_bad, deadline = 0, None
     try:
         while None in (codes := [child.poll() for child in children]):
@@ -105,6 +100,14 @@ def _wait(children: list[subprocess.Popen]) -> int:
         for number, handler in old.items():
             signal.signal(number, handler)
     return first_bad or next((child.returncode for child in children if child.returncode), 0)
+
+
+def _ask_to_stop(children: list[subprocess.Popen]) -> None:
+    """Always by SIGTERM: a terminal's Ctrl+C reaches the children by itself, and a second SIGINT would
+    end them without saving. On Windows the console tells them, and there is no signal to pass on."""
+    for child in children:
+        if child.poll() is None and os.name != "nt":
+            child.send_signal(signal.SIGTERM)
 
 
 def _end(children: list[subprocess.Popen]) -> None:

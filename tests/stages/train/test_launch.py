@@ -1,6 +1,9 @@
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +66,27 @@ def test_one_failure_ends_all(monkeypatch):
     children = [_child("import time; time.sleep(60)"), _child("raise SystemExit(3)")]
     assert launch._wait(children) == 3
     assert all(child.poll() is not None for child in children)
+
+
+def test_ctrl_c_is_passed_on_as_a_request_that_saves(tmp_path):
+    ready = tmp_path / "ready"
+    child = _child(
+        "import pathlib, signal, sys, time\n"
+        "signal.signal(signal.SIGINT, lambda *_: sys.exit(1))\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))\n"
+        f"pathlib.Path({str(ready)!r}).touch()\n"
+        "time.sleep(60)"
+    )
+    interrupter = threading.Thread(target=_interrupt_when, args=(ready,))
+    interrupter.start()
+    assert launch._wait([child]) == 3
+    interrupter.join()
+
+
+def _interrupt_when(ready: Path) -> None:
+    while not ready.exists():
+        time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_all_done_is_0():
