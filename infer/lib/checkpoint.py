@@ -11,6 +11,7 @@ import pickle
 import shutil
 import struct
 import threading
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -214,8 +215,7 @@ def _content(path: Path, wanted: str, foreign: list = (), mmap: bool = False) ->
         raise other_kind(path, kind, wanted)
     try:
         with _READING, torch.serialization.safe_globals(list(foreign)):
-            # Only zip archives can be mapped; the older stream cannot.
-            mapped = mmap and path.open("rb").read(2) == b"PK"
+            mapped = mmap and zipfile.is_zipfile(path)  # the older stream cannot be mapped
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         raise _refused(path, str(error), wanted) from None

@@ -44,7 +44,7 @@ def typed_index_path(text: str) -> Path | None:
     if not text:
         return None
     path = Path(text)
-    return path.with_name(path.name.replace("trained", "added"))
+    return path.parent / path.name.replace("trained", "added")
 
 
 def _candidates(root: Path) -> list[Path]:

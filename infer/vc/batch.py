@@ -94,9 +94,9 @@ def convert_files(tasks: list[FileTask], setup: Setup, report: Report) -> BatchR
     for number, task in enumerate(tasks, start=1):
         try:
             conversion = setup.convert(task.source, _piece_progress(task, len(tasks), report))
-        except RvcError as error:
-            failed[task.name] = str(error)
-            report(ItemFailed(task.name, str(error)))
+        except (RvcError, OSError) as error:
+            failed[task.name] = _reason(task, error)
+            report(ItemFailed(task.name, failed[task.name]))
         else:
             sound.save(task.target, conversion.audio, conversion.sample_rate)
             written.append(task.target)
@@ -115,6 +115,13 @@ def described(conversion: Conversion) -> str:
     if conversion.index_used:
         parts.append(f"index {conversion.index_used.name}")
     return "; ".join(parts + [f"note: {warning}" for warning in conversion.warnings])
+
+
+def _reason(task: FileTask, error: RvcError | OSError) -> str:
+    """A conversion only reads: what the system refuses is the recording."""
+    if isinstance(error, RvcError):
+        return str(error)
+    return f"{task.source} cannot be read: {error.strerror or error}"
 
 
 def _piece_progress(task: FileTask, n_tasks: int, report: Report) -> Callable[[int, int], None]:

@@ -49,7 +49,7 @@ def find_voice(name: str | None, folders: Sequence[Path], assets: Path) -> Path:
 def _named(name: str, folders: Sequence[Path]) -> Path:
     places = [Path(name), *(Path(folder) / name for folder in folders)]
     for place in places:
-        for path in (place, *(place.with_name(place.name + suffix) for suffix in SUFFIXES)):
+        for path in (place, *(place.parent / f"{place.name}{suffix}" for suffix in SUFFIXES)):
             if path.is_file():
                 return path
     found = voice_files(folders)

@@ -79,15 +79,14 @@ class Voice:
         """The same voice in single precision, made once."""
         if self.dtype == torch.float32:
             return self
-        return replace(self, net=copy.deepcopy(self.net).float(), dtype=torch.float32)
+        return replace(self, net=_copied(self.net, self.device), dtype=torch.float32)
 
     @cached_property
     def on_cpu(self) -> "Voice":
         """The same voice in single precision on the CPU, made once."""
         if self.device == "cpu":
             return self
-        net = copy.deepcopy(self.net).float() if self.dtype == torch.float32 else copy.deepcopy(self.net)
-        return replace(self, net=net.to("cpu").float(), device="cpu", dtype=torch.float32)
+        return replace(self, net=_copied(self.net, "cpu"), device="cpu", dtype=torch.float32)
 
     def _pitch(self, curve: F0Curve | None) -> Pitch | None:
         if curve is None:
@@ -103,6 +102,12 @@ class Voice:
         return replace(
             draws, prior=draws.prior.to(self.device, self.dtype), source=draws.source.to(self.device)
         )
+
+
+def _copied(net: Synthesizer, device: str) -> Synthesizer:
+    """The network in fp32 on `device`. Not copied first and moved then: it is asked for when memory is full."""
+    moved = {id(p): torch.nn.Parameter(p.detach().to(device).float(), False) for p in net.parameters()}
+    return copy.deepcopy(net, moved)
 
 
 def _network(file: "checkpoint.VoiceFile", device: str, dtype: torch.dtype) -> Synthesizer:

@@ -1,6 +1,7 @@
 """Which index file goes with a voice."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +66,4 @@ def test_typed_path():
     path = typed_index_path(' "logs/a b/trained_IVF1_x_v2.index" \n')
     assert path.as_posix() == "logs/a b/added_IVF1_x_v2.index"
     assert typed_index_path("  ") is None
+    assert typed_index_path(".") == Path()

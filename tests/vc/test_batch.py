@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,6 +118,20 @@ def test_bad_files_are_listed_and_the_rest_is_converted(recordings, setup, tmp_p
     assert events.of(Progress)[-1].done == 8
     with pytest.raises(BadInput, match=r"4 of 8 recordings were not converted: .*text\.wav"):
         result.raise_if_failed()
+
+
+def test_a_file_that_the_system_refuses_is_left_out(recordings, setup, tmp_path, events, monkeypatch):
+    load = sound.load
+
+    def refused(path, sample_rate):
+        if Path(path).name == "a.wav":
+            raise PermissionError(13, "Permission denied", str(path))
+        return load(path, sample_rate)
+
+    monkeypatch.setattr(sound, "load", refused)
+    result = convert_files(file_tasks(recordings("a.wav", "b.wav"), tmp_path / "out", "wav"), setup, events)
+    assert [path.name for path in result.written] == ["b.wav"]
+    assert result.failed["a.wav"].endswith("a.wav cannot be read: Permission denied")
 
 
 def test_a_single_recording_reports_its_pieces(recordings, setup, tmp_path, events, tone):

@@ -53,3 +53,9 @@ def test_no_voice_says_where_one_belongs(house):
 def test_a_wrong_name_lists_the_right_ones(house):
     with pytest.raises(MissingFile, match=r"no voice bob.*choose one of alice\.pth"):
         house("weights/alice.pth")("bob")
+
+
+@pytest.mark.parametrize("name", [".", "/", ".."])
+def test_a_folder_is_no_voice(house, name):
+    with pytest.raises(MissingFile, match="no voice"):
+        house("weights/only.pth")(name)

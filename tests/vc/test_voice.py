@@ -1,3 +1,6 @@
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -39,6 +42,19 @@ def test_noise_depends_on_seed_and_place_only():
     others = [noise.seeded(4)(spec, 5, 160), noise.seeded(3)(spec, 5, 320), noise.seeded(-1)(spec, 5, 160)]
     assert all(not torch.equal(noise.seeded(3)(spec, 5, 160).prior, other.prior) for other in others)
     assert others[0].source.shape == (1, 20, 1)
+
+
+def test_a_copy_in_fp32_is_made_tensor_by_tensor(voice, monkeypatch):
+    half = replace(voice, net=copy.deepcopy(voice.net).half(), dtype=torch.float16)
+    on_gpu = replace(half, device="cuda:0")
+    monkeypatch.setattr(torch.nn.Module, "to", None)  # nothing is moved as a whole
+    for other in (half.in_fp32, on_gpu.on_cpu):
+        assert other.dtype == torch.float32 and other.net is not half.net
+        for (name, ours), (_, theirs) in zip(
+            other.net.state_dict().items(), half.net.state_dict().items(), strict=True
+        ):
+            assert torch.equal(ours, theirs.float()), name
+    assert on_gpu.on_cpu.device == "cpu" and next(half.net.parameters()).dtype == torch.float16
 
 
 def test_half_precision_is_for_gpus():
