@@ -14,7 +14,7 @@ from infer.lib.errors import NoDevice
 GIB = 1024**3
 LEAST_MEMORY_GIB = 4  # smaller cards are not chosen by themselves
 LEAST_CAPABILITY = (5, 3)
-SLOW_HALF_CAPABILITY = (6, 1)  # Pascal consumer cards: fp16 at 1/64 of the fp32 speed
+LAST_SLOW_HALF = (6, 1)  # Pascal consumer cards: fp16 at 1/64 of the fp32 speed
 WORKER_RAM_GIB, SPARE_RAM_GIB, MOST_WORKERS = 1.0, 1.5, 16
 
 
@@ -63,8 +63,8 @@ class Gpu:
 
     @property
     def half_is_fine(self) -> bool:
-        """fp16 is slow on SM 6.1 and gives NaN on the GTX 16 series."""
-        return self.capability != SLOW_HALF_CAPABILITY and not re.search(r"GTX\s*16\d\d", self.name)
+        """fp16 is slow up to SM 6.1 and gives NaN on the GTX 16 series."""
+        return self.capability > LAST_SLOW_HALF and not re.search(r"GTX\s*16\d\d", self.name)
 
     def __str__(self) -> str:
         major, minor = self.capability

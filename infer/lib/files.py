@@ -39,9 +39,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files of killed processes. Nothing else may be writing there."""
-    for path in Path(folder).glob(f"{_TEMPORARY}*"):
+def remove_leftovers(folder: Path, suffix: str = "") -> None:
+    """Removes the temporary files of killed processes, those for names with `suffix` only.
+
+    Nothing else may be writing such files there.
+    """
+    for path in Path(folder).glob(f"{_TEMPORARY}*{suffix}"):
         path.unlink(missing_ok=True)
 
 

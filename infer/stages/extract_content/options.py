@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infer.jobs.command import option
+from infer.jobs.shard import Shard
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,4 @@ class ExtractContentOptions:
     assets: Path | None = option(None, help="folder of the models")
 
     def __post_init__(self):
-        index, slash, count = self.shard.partition("/")
-        if not (slash and index.isdigit() and count.isdigit() and int(index) < int(count)):
-            raise ValueError(f"shard is {self.shard!r}; give it as 0/1, 0/2, 1/2, ...")
-
-    @property
-    def shard_of(self) -> tuple[int, int]:
-        """(i, n)."""
-        index, _, count = self.shard.partition("/")
-        return int(index), int(count)
+        Shard.parse(self.shard)

@@ -13,6 +13,7 @@ import torch
 from infer.jobs.events import Finished, ItemFailed, Log, Progress, Report, Started
 from infer.jobs.experiment import Experiment
 from infer.jobs.ledger import Ledger, make_key
+from infer.jobs.shard import Shard
 from infer.lib import audio
 from infer.lib.content import ContentEncoder, load_encoder
 from infer.lib.errors import BadInput
@@ -53,14 +54,15 @@ def run(options: ExtractContentOptions, report: Report) -> dict:
     encoder = load_encoder(options.encoder, assets, options.device, options.precision)
     encoder.dim(options.version)
     job = _job(experiment, encoder, options.version)
-    index, count = options.shard_of
-    todo = _prepare(job, stems[index::count])
-    if index == 0:
+    shard = Shard.parse(options.shard)
+    mine = shard.of(stems)
+    todo = _prepare(job, mine)
+    if shard.first:
         _remove_strays(job, stems)
         write_mute(experiment, encoder, options.version)
     report(Started(STAGE, len(todo)))
     failed = _extract_all(job, todo, report)
-    return _finish(job, (len(stems[index::count]), len(todo), failed), report)
+    return _finish(job, (len(mine), len(todo), failed), report)
 
 
 def _job(experiment: Experiment, encoder: ContentEncoder, version: str) -> Job:

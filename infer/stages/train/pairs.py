@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from infer.jobs.experiment import LATEST_STEP, Experiment
 from infer.lib.checkpoint import TrainingCheckpoint, read_training, write_training
 from infer.lib.errors import BadCheckpoint
+from infer.lib.files import remove_leftovers
 
 STAGED = ".new"
 
@@ -34,8 +35,7 @@ def write_pair(experiment: Experiment, pair: Pair) -> None:
 
 def recover(experiment: Experiment) -> None:
     """Completes or discards a save that was interrupted."""
-    for leftover in experiment.root.glob(f".part-*{STAGED}"):
-        leftover.unlink()
+    remove_leftovers(experiment.root, STAGED)
     for staged in experiment.root.glob(f".D_*.pth{STAGED}"):
         other = staged.with_name(".G_" + staged.name.removeprefix(".D_"))
         if other.exists():
