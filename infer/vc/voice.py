@@ -105,7 +105,7 @@ class Voice:
 
 
 def _copied(net: Synthesizer, device: str) -> Synthesizer:
-    """The network in fp32 on `device`. Not copied first and moved then: it is asked for when memory is full."""
+    """The network in fp32 on `device`, tensor by tensor: this is asked for when memory is full."""
     moved = {id(p): torch.nn.Parameter(p.detach().to(device).float(), False) for p in net.parameters()}
     return copy.deepcopy(net, moved)
 

@@ -7,17 +7,16 @@ made keeps its curves.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from functools import partial
 
 import numpy as np
 
 from infer.jobs.events import Finished, ItemFailed, Log, Progress, Report, Started
 from infer.jobs.experiment import Experiment
 from infer.jobs.ledger import Ledger, make_key
+from infer.jobs.pool import outcomes
 from infer.jobs.shard import Shard
-from infer.lib.errors import BadInput, RvcError
+from infer.lib.errors import BadInput
 from infer.lib.f0 import METHODS, preferred_method
 from infer.lib.files import REPO, sha256_file
 from infer.stages.extract_f0.clip import Clip, Recipe, extract, shared_estimator
@@ -133,19 +132,9 @@ def _extract_all(
 def _results(recipe: Recipe, clips: list[Clip]) -> Iterator[tuple[Clip, str | None]]:
     """(clip, None or the reason of its failure), in the order of completion."""
     workers = min(recipe.workers, len(clips) // CLIPS_PER_WORKER)
-    if workers < 2 or METHODS[recipe.method].uses_gpu:  # networks use all cores by themselves
-        for clip in clips:
-            yield clip, extract(recipe, clip)
-        return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    try:
-        futures = {pool.submit(extract, recipe, clip): clip for clip in clips}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool as error:
-        raise RvcError("a worker process ended unexpectedly", "run again with fewer --workers") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    if METHODS[recipe.method].uses_gpu:  # networks use all cores by themselves
+        workers = 1
+    return outcomes(partial(extract, recipe), clips, workers)
 
 
 def _finish(experiment: Experiment, counts: tuple[int, int], failures: list[str], report: Report) -> dict:

@@ -4,21 +4,16 @@ Only what is new or changed is sliced; clips of recordings that are gone are rem
 """
 
 import json
-import os
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 from infer.jobs.events import Finished, ItemFailed, Log, Progress, Report, Started
 from infer.jobs.experiment import Experiment
+from infer.jobs.pool import outcomes
 from infer.lib.audio import find_audio
 from infer.lib.devices import worker_count
-from infer.lib.errors import BadInput, RvcError
+from infer.lib.errors import BadInput
 from infer.lib.files import remove_leftovers, sha256_file, write_text
-from infer.stages.preprocess.clips import Outcome, Task, slice_file
+from infer.stages.preprocess.clips import Task, slice_file
 from infer.stages.preprocess.manifest import (
     Manifest,
     Plan,
@@ -124,7 +119,7 @@ class _Job:
         done = total - len(tasks)
         if done:
             self.report(Progress(done, total))
-        for task, outcome in _outcomes(list(tasks), workers):
+        for task, outcome in outcomes(slice_file, list(tasks), workers):
             source = finished(tasks[task], outcome, self.key)
             self.manifest.finish(source)
             done += 1
@@ -185,34 +180,3 @@ class _Job:
         self.experiment.root.mkdir(parents=True, exist_ok=True)
         with self.experiment.preprocess_log.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write("; ".join(parts) + "\n")
-
-
-def _outcomes(tasks: list[Task], workers: int) -> Iterator[tuple[Task, Outcome]]:
-    """As they come: in this process for one worker, else in processes of their own."""
-    if workers <= 1:
-        for task in tasks:
-            yield task, slice_file(task)
-        return
-    # Spawned, since forking a process that holds threads (a page, a GPU) can hang.
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_end_with_parent) as pool:
-        futures = {pool.submit(slice_file, task): task for task in tasks}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool as error:
-            raise RvcError(
-                "a slicing process was ended from outside, probably for lack of memory",
-                "run again with --workers=1; what is finished is kept",
-            ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """A process whose parent was killed would wait for work for ever, and go on writing meanwhile."""
-
-    def watch() -> None:
-        parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
