@@ -6,8 +6,9 @@ The SHA-256 sums are those RVC publishes for its model repository.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from infer.lib.models.spec import RATE_LABELS
+
 REPOSITORY, REVISION = "lj1995/VoiceConversionWebUI", "main"
-RATES = ("32k", "40k", "48k")
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ BASE_SUMS = {
 }
 
 
-def _bases(folder: str, rates: Sequence[str] = RATES) -> tuple[Asset, ...]:
+def _bases(folder: str, rates: Sequence[str] = RATE_LABELS) -> tuple[Asset, ...]:
     return tuple(
         Asset(f"{folder}/{name}.pth", f"{folder}/{name}.pth", sha256)
         for name, sha256 in BASE_SUMS[folder].items()
@@ -91,7 +92,7 @@ GROUPS: dict[str, tuple[Asset, ...]] = {
     "rmvpe": (RMVPE,),
     "pretrained": _bases("pretrained"),
     "pretrained_v2": _bases("pretrained_v2"),
-    **{f"{folder}_{rate}": _bases(folder, (rate,)) for folder in BASE_SUMS for rate in RATES},
+    **{f"{folder}_{rate}": _bases(folder, (rate,)) for folder in BASE_SUMS for rate in RATE_LABELS},
 }
 # The Transformers folder holds the same network as hubert_base.pt, so "all" leaves it out.
 GROUPS["all"] = GROUPS["hubert"] + GROUPS["rmvpe"] + GROUPS["pretrained"] + GROUPS["pretrained_v2"]

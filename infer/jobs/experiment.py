@@ -13,10 +13,9 @@ from pathlib import Path
 
 from infer.lib.errors import BadInput
 from infer.lib.files import REPO, natural_key, safe_name, write_text
+from infer.lib.models.spec import FEATURE_DIMS, rate_label
 
 LATEST_STEP = 2333333  # RVC's fixed number in the name of a checkpoint that is overwritten
-RATE_LABELS = {32000: "32k", 40000: "40k", 48000: "48k"}
-CONTENT_DIM = {"v1": 256, "v2": 768}
 # A change of one of these would mix clips or tensors of two kinds in one experiment.
 FIXED_SETTINGS = ("sample_rate",)
 
@@ -87,7 +86,7 @@ class Experiment:
         return self.root / "2b-f0nsf"
 
     def content(self, version: str) -> Path:
-        return self.root / f"3_feature{CONTENT_DIM[version]}"
+        return self.root / f"3_feature{FEATURE_DIMS[version]}"
 
     @property
     def mute(self) -> "Experiment":
@@ -112,11 +111,11 @@ class Experiment:
         return self.content(version) / f"{stem}.npy"
 
     def mute_stem(self, sample_rate: int) -> str:
-        return f"mute{RATE_LABELS[sample_rate]}"
+        return f"mute{rate_label(sample_rate)}"
 
     def remove_clip(self, stem: str) -> None:
         """Removes a clip and everything made from it, RVC's spectrogram cache included."""
-        derived = [self.content_file(stem, version) for version in CONTENT_DIM]
+        derived = [self.content_file(stem, version) for version in FEATURE_DIMS]
         derived += [self.f0_coarse_file(stem), self.f0_hz_file(stem)]
         derived += [self.gt_wavs / f"{stem}.spec.pt", self.wav_16k(stem), self.gt_wav(stem)]
         for path in derived:

@@ -17,7 +17,7 @@ from torch import nn
 from infer.lib.checkpoint_voice import VoiceFile
 from infer.lib.checkpoint_weights import Tensors, fitting_weights, shown_names, widened, without_prefix
 from infer.lib.errors import BadCheckpoint, BadInput
-from infer.lib.models.spec import SAMPLE_RATES, VERSIONS, Config, ModelSpec, standard_config
+from infer.lib.models.spec import N_SPEAKERS, SAMPLE_RATES, VERSIONS, Config, ModelSpec, standard_config
 
 RVC_KEYS = ("model", "iteration", "optimizer", "learning_rate")
 # The parts of a generator in the order of their parameters.
@@ -25,7 +25,6 @@ PART_ORDERS = (
     ("enc_p", "dec", "enc_q", "flow", "emb_g"),  # RVC 2.2, ours
     ("dec", "enc_q", "flow", "emb_g", "enc_p"),  # RVC 2.3, v2
 )
-BASE_SPEAKERS = 109
 _MOMENTS = "exp_avg"
 _DISCRIMINATOR = r"discriminators\.(\d+)\."
 
@@ -258,7 +257,7 @@ def _misfit(own: Mapping, given: Mapping, missing: list, surplus: list, wrong: l
     if "emb_g.weight" in wrong:
         return (
             f"it has {len(given['emb_g.weight'])} speakers, the network {len(own['emb_g.weight'])}"
-            f" (published bases have {BASE_SPEAKERS})"
+            f" (published bases have {N_SPEAKERS})"
         )
     for what, one, two in (
         ("discriminators", _count(given, _DISCRIMINATOR), _count(own, _DISCRIMINATOR)),

@@ -11,7 +11,7 @@ import numpy as np
 
 from infer.lib import audio as sound
 from infer.lib import f0
-from infer.lib.content import CONTENT_DIM, ContentEncoder, same_encoder
+from infer.lib.content import ContentEncoder, same_encoder
 from infer.lib.devices import FULL_PLAN, ChunkPlan
 from infer.lib.errors import BadInput
 from infer.lib.f0.curve import FRAMES_PER_SECOND, F0Curve
@@ -171,7 +171,7 @@ def gather(voice: Voice, shelf: ModelShelf, options: ConvertOptions, index: Path
 
 def _check_index(index: FeatureIndex, path: Path, voice: Voice, encoder: ContentEncoder) -> None:
     """An index must have been made from features like those it is asked for."""
-    needed = CONTENT_DIM[voice.spec.version]
+    needed = voice.spec.feature_dim
     if index.dim != needed:
         raise BadInput(
             f"the index {path} holds features of width {index.dim}",

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from infer.lib import checkpoint
-from infer.lib.content import CONTENT_DIM, ContentEncoder, frames
+from infer.lib.content import ContentEncoder, frames
 from infer.lib.f0.curve import F0Curve
-from infer.lib.models.spec import ModelSpec
+from infer.lib.models.spec import FEATURE_DIMS, ModelSpec
 from infer.lib.models.synthesizer import Synthesizer
 from infer.vc.shelf import ModelShelf
 from infer.vc.voice import Voice
@@ -38,7 +38,7 @@ class StubEncoder(ContentEncoder):
     def _content(self, audio, version):
         self.lengths.append(len(audio))
         count = frames(len(audio))
-        columns = torch.arange(CONTENT_DIM[version]) % 320
+        columns = torch.arange(FEATURE_DIMS[version]) % 320
         return torch.tanh(4 * audio[: count * 320].reshape(count, 320)[:, columns])
 
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import torch
 
-from infer.lib.content.base import CONTENT_DIM, MIN_SAMPLES, ContentEncoder, frames
+from infer.lib.content.base import MIN_SAMPLES, ContentEncoder, frames
 from infer.lib.content.hubert import HubertEncoder
 from infer.lib.content.hubert_files import WEIGHT_FILES, read_hubert
 from infer.lib.content.starter import StarterEncoder
 from infer.lib.errors import BadInput, MissingFile
 
 __all__ = [
-    "CONTENT_DIM",
     "MIN_SAMPLES",
     "ContentEncoder",
     "encoder_path",

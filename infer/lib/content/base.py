@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 
 from infer.lib.errors import BadInput
+from infer.lib.models.spec import FEATURE_DIMS
 
 SAMPLE_RATE = 16000
 HOP = 320  # samples per frame
 MIN_SAMPLES = 400  # the first frame's span; the convolutions fail below it
-CONTENT_DIM = {"v1": 256, "v2": 768}
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -44,9 +44,9 @@ class ContentEncoder(ABC):
 
     def dim(self, version: str) -> int:
         """Width of the content of a version. Raises BadInput if this encoder has none."""
-        if version not in CONTENT_DIM:
+        if version not in FEATURE_DIMS:
             raise BadInput(f"unknown version {version!r}", "use v1 or v2")
-        return CONTENT_DIM[version]
+        return FEATURE_DIMS[version]
 
     @abstractmethod
     def _content(self, audio: torch.Tensor, version: str) -> torch.Tensor:

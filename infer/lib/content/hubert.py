@@ -9,7 +9,6 @@ from torch import nn
 from torchaudio.models import wav2vec2_model
 
 from infer.lib.content.base import (
-    CONTENT_DIM,
     ContentEncoder,
     as_dtype,
     check_tensors,
@@ -18,6 +17,7 @@ from infer.lib.content.base import (
 )
 from infer.lib.content.hubert_files import CONV_KERNELS, CONV_STRIDES, HubertFile
 from infer.lib.errors import BadCheckpoint, BadInput
+from infer.lib.models.spec import FEATURE_DIMS
 
 V1_BLOCK = 9
 N_BLOCKS = 12
@@ -50,10 +50,10 @@ class HubertEncoder(ContentEncoder):
 
     def dim(self, version: str) -> int:
         wanted = super().dim(version)
-        if (self.n_blocks, self.width) != (N_BLOCKS, CONTENT_DIM["v2"]):
+        if (self.n_blocks, self.width) != (N_BLOCKS, FEATURE_DIMS["v2"]):
             raise BadInput(
                 f"{self.source} is a HuBERT of {self.n_blocks} blocks, {self.width} wide",
-                f"RVC voices need {N_BLOCKS} blocks of {CONTENT_DIM['v2']}: use hubert_base.pt",
+                f"RVC voices need {N_BLOCKS} blocks of {FEATURE_DIMS['v2']}: use hubert_base.pt",
             )
         if version == "v1" and (self._projection is None or self._projection.out_features != wanted):
             raise BadInput(

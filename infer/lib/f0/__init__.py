@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from infer.lib.f0.curve import F0Curve
     from infer.lib.f0.tracking import Estimator
 
-HOP = 160  # samples at 16 kHz: 10 ms
+SAMPLE_RATE = 16000
+HOP = 160  # samples: 10 ms
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,14 @@ import numpy as np
 import torch
 
 from infer.lib.checkpoint import read_tensors
+from infer.lib.f0 import HOP, SAMPLE_RATE
 from infer.lib.f0.curve import F0_MAX, F0_MIN, F0Curve
-from infer.lib.f0.tracking import Plan, import_package
+from infer.lib.f0.tracking import CENTS_PER_BIN, FIRST_BIN_CENTS, N_BINS, Plan, import_package
 
 CAPACITY = {"crepe": "full", "crepe-tiny": "tiny"}
-HOP = 160
 WINDOW = 1024
 BATCH = 512  # frames decoded together
 NETWORK_BATCH = {"cpu": 64, "cuda": 512}  # the full network's first layer takes 1 MB a frame
-N_BINS = 360
-CENTS_PER_BIN = 20
-FIRST_BIN_CENTS = 1997.3794084376191  # above 10 Hz
 NEIGHBOURS = 4
 FILTER_WIDTH = 3
 MIN_PERIODICITY = 0.1
@@ -44,7 +41,7 @@ class Crepe:
         """[N] -> [frames]."""
         with torch.inference_mode():
             batches = self._package.preprocess(
-                torch.from_numpy(audio)[None], 16000, HOP, batch_size=BATCH, device=self._device
+                torch.from_numpy(audio)[None], SAMPLE_RATE, HOP, batch_size=BATCH, device=self._device
             )
             tracks = [self._decode(self._probabilities(batch)) for batch in batches]
             hz, periodicity = (torch.cat(parts)[None] for parts in zip(*tracks, strict=True))

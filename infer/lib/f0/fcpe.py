@@ -11,6 +11,7 @@ import torch
 
 from infer.lib.checkpoint import read_tensors
 from infer.lib.errors import BadCheckpoint
+from infer.lib.f0 import HOP, SAMPLE_RATE
 from infer.lib.f0.curve import F0Curve
 from infer.lib.f0.tracking import Plan, at_least, import_package
 from infer.lib.mel import MelSettings, mel_spectrogram
@@ -27,9 +28,8 @@ NETWORK = {
     "use_fa_norm": True,
     "conv_only": True,
 }
-MEL = MelSettings(16000, n_fft=1024, hop=160, win=1024, n_mels=128, fmax=8000.0, eps=1e-9, floor=1e-5)
+MEL = MelSettings(SAMPLE_RATE, n_fft=1024, hop=HOP, win=1024, n_mels=128, fmax=8000.0, eps=1e-9, floor=1e-5)
 THRESHOLD = 0.006
-HOP = 160
 
 
 class Fcpe:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from infer.lib.f0 import SAMPLE_RATE
 from infer.lib.f0.curve import F0_MAX, F0_MIN, F0Curve
 from infer.lib.f0.tracking import Plan, import_package
 
-SAMPLE_RATE = 16000
 VOICING_THRESHOLD = 0.6
 PERIODS_PER_WINDOW = 3  # Praat's window: three periods of the lowest pitch
 SHORTEST = int(PERIODS_PER_WINDOW / F0_MIN * SAMPLE_RATE) + 1

@@ -12,18 +12,15 @@ import torchaudio
 
 from infer.lib.checkpoint import read_tensors
 from infer.lib.errors import BadCheckpoint
+from infer.lib.f0 import HOP, SAMPLE_RATE
 from infer.lib.f0.curve import F0Curve
-from infer.lib.f0.rmvpe_net import N_BINS, N_MELS, RmvpeNet
-from infer.lib.f0.tracking import Plan, at_least
+from infer.lib.f0.rmvpe_net import N_MELS, RmvpeNet
+from infer.lib.f0.tracking import CENTS_PER_BIN, FIRST_BIN_CENTS, N_BINS, Plan, at_least
 
-SAMPLE_RATE = 16000
 N_FFT = 1024
-HOP = 160
 MEL_BAND = (30.0, 8000.0)  # Hz
 MEL_FLOOR = 1e-5
 THRESHOLD = 0.03  # salience up to this is unvoiced
-CENTS_PER_BIN = 20
-FIRST_BIN_CENTS = 1997.3794084376191  # above 10 Hz
 NEIGHBOURS = 4  # bins on both sides of the maximum that share in the mean
 # Both are multiples of 32 frames, so that pieces fall on the network's pooling grid. Five seconds
 # of context outlast the GRU's memory; 65 s take about 0.6 GB.

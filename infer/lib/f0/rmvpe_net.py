@@ -7,8 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from infer.lib.f0.tracking import N_BINS
+
 N_MELS = 128
-N_BINS = 360
 TIME_STEP = 32  # frames: five poolings by two
 CHANNELS = (16, 32, 64, 128, 256)  # of the encoder layers; 512 between encoder and decoder
 BLOCKS_PER_LAYER = 4

@@ -15,6 +15,11 @@ from infer.lib.errors import BadInput, MissingFile
 from infer.lib.f0 import HOP, Method
 from infer.lib.f0.curve import F0Curve
 
+# The pitch bins of CREPE, which RMVPE shares: bin i lies 20 i cents above the first.
+N_BINS = 360
+CENTS_PER_BIN = 20
+FIRST_BIN_CENTS = 1997.3794084376191  # above 10 Hz
+
 
 @dataclass(frozen=True)
 class Plan:

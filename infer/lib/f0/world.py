@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from infer.lib.f0 import SAMPLE_RATE
 from infer.lib.f0.curve import F0Curve
 from infer.lib.f0.tracking import Plan, at_least, import_package
 
@@ -12,7 +13,6 @@ class World:
     """A tracker; children give `rough(audio) -> (hz, seconds)`."""
 
     plan = Plan(core=12_000, context=200)  # Harvest takes 1.3 GB for 120 s
-    sample_rate = 16000
     period_ms = 10.0
 
     def __init__(self, name: str):
@@ -25,5 +25,5 @@ class World:
         """[N] -> [frames]."""
         double = at_least(audio, SHORTEST).astype(np.float64)
         hz, seconds = self.rough(double)
-        refined = self.pyworld.stonemask(double, hz, seconds, self.sample_rate)
+        refined = self.pyworld.stonemask(double, hz, seconds, SAMPLE_RATE)
         return F0Curve(refined).fit(frames).hz

@@ -15,6 +15,7 @@ from infer.lib.errors import BadCheckpoint, BadInput, MissingFile
 VERSIONS = ("v1", "v2")
 SAMPLE_RATES = (32000, 40000, 48000)
 FEATURE_DIMS = {"v1": 256, "v2": 768}
+N_SPEAKERS = 109  # of the standard networks, hence of every published base
 PERIODS = {"v1": (2, 3, 5, 7, 11, 17), "v2": (2, 3, 5, 7, 11, 17, 23, 37)}
 FRAMES_PER_SECOND = 100
 VOICE_CONFIG_LENGTH = 18
@@ -28,12 +29,16 @@ def rate_label(sample_rate: int) -> str:
     return f"{sample_rate // 1000}k"
 
 
-def sample_rate_of(label: str) -> int:
-    """ "40k" -> 40000. Raises BadInput for anything but 32k, 40k, 48k."""
-    rates = {rate_label(sample_rate): sample_rate for sample_rate in SAMPLE_RATES}
-    if label not in rates:
-        raise BadInput(f'"{label}" is not a sample rate of a voice', "use 32k, 40k or 48k")
-    return rates[label]
+RATE_LABELS = tuple(map(rate_label, SAMPLE_RATES))
+
+
+def sample_rate_of(rate: str | int) -> int:
+    """ "40k", "40000" and 40000 are 40000. Raises ValueError for a rate that voices do not have."""
+    text = str(rate).strip().lower()
+    for sample_rate in SAMPLE_RATES:
+        if text in (str(sample_rate), rate_label(sample_rate)):
+            return sample_rate
+    raise ValueError(f"sample_rate is {rate!r}, but must be one of {', '.join(RATE_LABELS)}")
 
 
 @dataclass(frozen=True)
@@ -220,7 +225,7 @@ class Config:
             version=version,
             sample_rate=self.data.sampling_rate,
             use_f0=use_f0,
-            n_speakers=self.model.get("spk_embed_dim", 109),
+            n_speakers=self.model.get("spk_embed_dim", N_SPEAKERS),
             spec_channels=self.data.filter_length // 2 + 1,
             segment_frames=self.train.segment_size // self.data.hop_length,
             **sizes,

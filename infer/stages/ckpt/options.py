@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from infer.jobs.command import option
 from infer.lib.files import REPO
+from infer.lib.models.spec import RATE_LABELS, VERSIONS
 
 WEIGHTS = REPO / "weights"
 AUTO = "auto"
@@ -22,10 +23,10 @@ class ExtractOptions:
     name: str = option("", help="name of the voice; empty: that of the checkpoint's folder")
     weights: Path = option(WEIGHTS, help="folder of the voices")
     sample_rate: str = option(
-        AUTO, help="refuse any other; auto: told by the checkpoint", choices=(AUTO, "32k", "40k", "48k")
+        AUTO, help="refuse any other; auto: told by the checkpoint", choices=(AUTO, *RATE_LABELS)
     )
     version: str = option(
-        AUTO, help="refuse any other; auto: told by the checkpoint", choices=(AUTO, "v1", "v2")
+        AUTO, help="refuse any other; auto: told by the checkpoint", choices=(AUTO, *VERSIONS)
     )
     use_f0: str = option(
         AUTO,

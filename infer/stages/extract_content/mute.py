@@ -3,11 +3,12 @@
 import numpy as np
 import torch
 
-from infer.jobs.experiment import RATE_LABELS, Experiment
+from infer.jobs.experiment import Experiment
 from infer.jobs.ledger import Ledger, make_key
 from infer.lib import audio
 from infer.lib.content import ContentEncoder
 from infer.lib.files import atomic_path
+from infer.lib.models.spec import SAMPLE_RATES
 
 SECONDS = 3
 F0_FRAMES = 301
@@ -21,7 +22,7 @@ def write_mute(experiment: Experiment, encoder: ContentEncoder, version: str) ->
     What exists stays, except content of another encoder.
     """
     mute = experiment.mute
-    for rate in RATE_LABELS:
+    for rate in SAMPLE_RATES:
         _write_silence(mute.gt_wav(experiment.mute_stem(rate)), rate)
     _write_silence(mute.wav_16k(STEM), audio.SAMPLE_RATE_16K)
     _write_array(mute.f0_coarse_file(STEM), np.full(F0_FRAMES, COARSE_UNVOICED, np.int32))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from infer.jobs.command import option
 from infer.jobs.shard import Shard
+from infer.lib.models.spec import VERSIONS
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class ExtractContentOptions:
     """Write the content features (what is said) of every clip of an experiment."""
 
     experiment: Path = option(help="name below logs, or a folder")
-    version: str = option("v2", help="v1: 256 values a frame, v2: 768", choices=("v1", "v2"))
+    version: str = option("v2", help="v1: 256 values a frame, v2: 768", choices=VERSIONS)
     encoder: str = option("auto", help="auto, hubert, starter, or the path of a HuBERT file or folder")
     device: str = option("auto", help="auto, cpu, cuda:0, ...")
     precision: str = option("fp32", help="of the matrix products", choices=("auto", "fp32", "fp16", "bf16"))

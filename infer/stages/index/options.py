@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infer.jobs.command import option
+from infer.lib.models.spec import VERSIONS
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class IndexOptions:
 
     experiment: Path = option(help="name below logs, or a folder")
     version: str = option(
-        "auto", help="v1, v2, or auto: what the experiment was extracted with", choices=("auto", "v1", "v2")
+        "auto", help="v1, v2, or auto: what the experiment was extracted with", choices=("auto", *VERSIONS)
     )
     workers: int = option(0, help="threads; 0: as many as this machine has to give")
 

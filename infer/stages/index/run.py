@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from infer.jobs.events import Finished, ItemFailed, Log, Progress, Report, Started
-from infer.jobs.experiment import CONTENT_DIM, Experiment
+from infer.jobs.experiment import Experiment
 from infer.lib import retrieval
 from infer.lib.errors import BadInput
+from infer.lib.models.spec import FEATURE_DIMS
 from infer.stages.index.options import IndexOptions
 from infer.stages.index.rows import FeatureRows, scan
 
@@ -27,7 +28,7 @@ def run(options: IndexOptions, report: Report) -> dict:
     version = options.version if options.version != "auto" else settings.version or "v2"
     paths = _feature_files(experiment, version)
     report(Started(STAGE, len(paths)))
-    rows = scan(paths, CONTENT_DIM[version], lambda done, name: report(Progress(done, len(paths), name)))
+    rows = scan(paths, FEATURE_DIMS[version], lambda done, name: report(Progress(done, len(paths), name)))
     for name, reason in rows.left_out.items():
         report(ItemFailed(name, reason))
     if not rows.total:

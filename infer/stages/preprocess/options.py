@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infer.jobs.command import option
+from infer.lib.models.spec import N_SPEAKERS, sample_rate_of
 
-SAMPLE_RATES = (32000, 40000, 48000)
 # The training loader takes clips of 0.76 s to 6.75 s, and the last window of a piece may be 0.3 s longer.
 SLICE_S_RANGE = (1.0, 6.4)
-MAX_SPEAKER_ID = 108  # the pretrained networks know 109 speakers
+MAX_SPEAKER_ID = N_SPEAKERS - 1
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class PreprocessOptions:
     )
 
     def __post_init__(self):
-        object.__setattr__(self, "sample_rate", _hertz(self.sample_rate))
+        object.__setattr__(self, "sample_rate", sample_rate_of(self.sample_rate))
         low, high = SLICE_S_RANGE
         if not low <= self.slice_s <= high:
             raise ValueError(f"slice_s is {self.slice_s}, but must lie between {low} and {high} seconds")
@@ -36,12 +36,3 @@ class PreprocessOptions:
             raise ValueError(f"workers is {self.workers}, but must not be negative")
         if not 0 <= self.speaker_id <= MAX_SPEAKER_ID:
             raise ValueError(f"speaker_id is {self.speaker_id}, but must lie between 0 and {MAX_SPEAKER_ID}")
-
-
-def _hertz(rate: str | int) -> int:
-    """ "40k" and "40000" are 40000. Raises ValueError for a rate that voices do not have."""
-    text = str(rate).strip().lower()
-    text = f"{text[:-1]}000" if text.endswith("k") else text
-    if text not in map(str, SAMPLE_RATES):
-        raise ValueError(f"sample_rate is {rate}, but must be 32k, 40k or 48k")
-    return int(text)

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from infer.jobs.command import option
 from infer.lib.files import REPO
+from infer.lib.models.spec import VERSIONS, rate_label, sample_rate_of
 
-RATES = {"32k": 32000, "40k": 40000, "48k": 48000}
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 
 
@@ -20,7 +20,7 @@ class TrainOptions:
 
     experiment: Path = option(help="experiment name, or its folder", aliases=("-e", "--experiment-dir"))
     sample_rate: str = option("40k", help="32k, 40k or 48k (or Hz)", aliases=("-sr",))
-    version: str = option("v2", help="network version", choices=("v1", "v2"), aliases=("-v",))
+    version: str = option("v2", help="network version", choices=VERSIONS, aliases=("-v",))
     use_f0: bool = option(True, help="pitch guidance", aliases=("-f0", "--if-f0"))
     total_epoch: int = option(20, help="train up to this epoch", aliases=("-te",))
     save_every_epoch: int = option(5, help="epochs between checkpoints", aliases=("-se",))
@@ -57,7 +57,7 @@ class TrainOptions:
     time_limit_s: float = option(0.0, help="stop at the first epoch end after this many seconds; 0: never")
 
     def __post_init__(self):
-        object.__setattr__(self, "sample_rate", _rate_label(str(self.sample_rate)))
+        object.__setattr__(self, "sample_rate", rate_label(sample_rate_of(self.sample_rate)))
         for name in ("total_epoch", "save_every_epoch", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must be at least 1")
@@ -65,7 +65,7 @@ class TrainOptions:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} is {value}, but must not be negative")
-        for name, allowed in (("version", ("v1", "v2")), ("precision", PRECISIONS)):
+        for name, allowed in (("version", VERSIONS), ("precision", PRECISIONS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}, but must be one of {', '.join(allowed)}"
@@ -75,7 +75,7 @@ class TrainOptions:
     @property
     def rate(self) -> int:
         """Hz."""
-        return RATES[self.sample_rate]
+        return sample_rate_of(self.sample_rate)
 
     @property
     def gpu_list(self) -> tuple[int, ...]:
@@ -84,10 +84,3 @@ class TrainOptions:
         if not all(part.isdecimal() for part in parts):
             raise ValueError(f"gpus is {self.gpus!r}, but must be numbers joined by dashes, such as 0-1")
         return tuple(int(part) for part in parts)
-
-
-def _rate_label(text: str) -> str:
-    label = next((name for name, hz in RATES.items() if text == str(hz)), text)
-    if label not in RATES:
-        raise ValueError(f"sample_rate is {text!r}, but must be one of {', '.join(RATES)}")
-    return label

@@ -7,12 +7,11 @@ import numpy as np
 import torch
 
 from infer.lib.mel import MelSettings, linear_spectrogram, linear_to_mel, mel_basis
-from infer.lib.models.spec import ModelSpec, standard_config
+from infer.lib.models.spec import SAMPLE_RATES, ModelSpec, rate_label, standard_config
 from infer.lib.models.synthesizer import Draws, Pitch, Synthesizer
 from tests.golden.core import Case, Result
 from tests.golden.synthetic_weights import draw
 
-RATES = {"32k": 32000, "40k": 40000, "48k": 48000}
 HEAD = re.compile(r"audio_head_(\d+)_(\d+)_(\d+)")
 
 
@@ -111,7 +110,8 @@ def _shaped(audio: torch.Tensor, golden: np.ndarray) -> torch.Tensor:
 
 
 def check_spectra(case: Case) -> Iterator[Result]:
-    for label, sample_rate in RATES.items():
+    for sample_rate in SAMPLE_RATES:
+        label = rate_label(sample_rate)
         if f"signal_{label}" not in case.inputs or f"linear_{label}" not in case.arrays:
             continue
         config = standard_config(case.version if label != "40k" else "v1", sample_rate)
