@@ -42,16 +42,15 @@ class Library:
 
 LIBRARIES = (
     Library("torch", "torch", "everything"),
-    Library("torchaudio", "torchaudio", "the HuBERT content encoder"),
+    Library("torchaudio", "torchaudio", "the HuBERT content encoder and rmvpe"),
     Library("numpy", "numpy", "everything"),
     Library("scipy", "scipy", "filters"),
     Library("soundfile", "soundfile", "wav, flac and ogg files"),
     Library("av", "av", "mp3, m4a and video files"),
     Library("soxr", "soxr", "resampling"),
-    Library("librosa", "librosa", "resampling and mel filters"),
+    Library("librosa", "librosa", "mel filters"),
     Library("safetensors", "safetensors", "the shipped content encoder"),
     Library("faiss", "faiss-cpu", "the feature index", needed=False),
-    Library("sklearn", "scikit-learn", "the feature index of large sets", needed=False),
     Library("pyworld", "pyworld", "pitch methods harvest and dio", needed=False),
     Library("parselmouth", "praat-parselmouth", "pitch method pm", needed=False),
     Library("torchcrepe", "torchcrepe", "pitch methods crepe and crepe-tiny", needed=False),
