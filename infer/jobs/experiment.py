@@ -172,9 +172,13 @@ class Experiment:
     def discriminator_checkpoint(self, step: int) -> Path:
         return self.root / f"D_{step}.pth"
 
+    def generator_files(self) -> list[Path]:
+        """Generator checkpoints, the last written first, with or without a discriminator beside them."""
+        return sorted(self.root.glob("G_*.pth"), key=lambda path: -path.stat().st_mtime)
+
     def checkpoints(self) -> list[int]:
         """Steps for which both the generator's and the discriminator's file exist, oldest first."""
-        steps = {int(match[1]) for path in self.root.glob("G_*.pth") if (match := _STEP.fullmatch(path.name))}
+        steps = {int(match[1]) for path in self.generator_files() if (match := _STEP.fullmatch(path.name))}
         return sorted(step for step in steps if self.discriminator_checkpoint(step).is_file())
 
     def index_files(self) -> list[Path]:

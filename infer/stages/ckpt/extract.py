@@ -54,10 +54,10 @@ def checkpoint_path(given: Path) -> Path:
     """`given` itself, or the newest generator checkpoint in the experiment folder `given`."""
     if not given.is_dir():
         return given
-    files = sorted(given.glob("G_*.pth"), key=lambda path: path.stat().st_mtime)
+    files = Experiment(given).generator_files()
     if not files:
         raise MissingFile(f"{given} holds no G_*.pth", "train the experiment first")
-    return files[-1]
+    return files[0]
 
 
 def spec_of(checkpoint: TrainingCheckpoint, experiment: Experiment) -> ModelSpec:

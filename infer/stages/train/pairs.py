@@ -63,7 +63,7 @@ def newest_pair(experiment: Experiment) -> tuple[Pair | None, list[str]]:
         best = pair if best is None else max(best, pair, key=_progress)
         if number != LATEST_STEP:  # the fixed number says nothing about its age: compare with one more
             break
-    if best is None and (numbers or list(experiment.root.glob("G_*.pth"))):
+    if best is None and (numbers or experiment.generator_files()):
         reason = "; ".join(complaints) or "the discriminator's files (D_*.pth) are missing"
         raise BadCheckpoint(
             f"no checkpoint in {experiment.root} can be continued ({reason})",

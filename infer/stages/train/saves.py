@@ -62,8 +62,8 @@ class Saver:
         training, progress = self._training, self._training.progress
         number = training.save()
         self._saved_step = progress.step
-        for kind in "GD":
-            path = training.plan.experiment.root / f"{kind}_{number}.pth"
+        experiment = training.plan.experiment
+        for path in (experiment.generator_checkpoint(number), experiment.discriminator_checkpoint(number)):
             self._log.say(f"Saving model and optimizer state at epoch {progress.epoch} to {path}")
 
     @torch.no_grad()
