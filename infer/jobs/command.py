@@ -15,6 +15,7 @@ import types
 import typing
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass
+from pathlib import Path
 from typing import Any
 
 TRUE_WORDS = ("true", "yes", "on", "1")
@@ -149,7 +150,7 @@ def _base_kind(kind) -> tuple[type, bool]:
 
 
 def _reader(kind: type):
-    return _read_bool if kind is bool else kind
+    return {bool: _read_bool, Path: _read_path}.get(kind, kind)
 
 
 def _read_bool(text: str) -> bool:
@@ -158,6 +159,13 @@ def _read_bool(text: str) -> bool:
     if text.lower() in FALSE_WORDS:
         return False
     raise argparse.ArgumentTypeError(f"{text!r} is neither yes nor no")
+
+
+def _read_path(text: str) -> Path:
+    """Path("") would be the current folder: an unset shell variable may not mean everything in it."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(text)
 
 
 def _text(value: Any) -> str:

@@ -74,10 +74,12 @@ def file_tasks(source: Path, output: Path, format: str) -> list[FileTask]:
         tasks = [FileTask(source, _single_target(source, output, format), source.name)]
     else:
         raise MissingFile(f"there is no file or folder {source}", "check the path")
+    sources = {task.source.resolve() for task in tasks}
     for task in tasks:
-        if task.target.exists() and task.target.samefile(task.source):
+        if task.target.resolve() in sources:  # its own, or another recording of the same folder
             raise BadInput(
-                f"{task.source} would be overwritten by its own conversion", "choose another output"
+                f"{task.target} would be overwritten by the conversion of {task.source}",
+                "choose another output",
             )
     return tasks
 
@@ -145,16 +147,19 @@ def _folder_tasks(source: Path, output: Path, format: str) -> list[FileTask]:
         raise BadInput(f"the output {output} is a file", "give a folder, since the input is one")
     if not os.access(source, os.R_OK | os.X_OK):
         raise BadInput(f"the folder {source} cannot be read", "check its permissions")
+    results, home = output.resolve(), source.resolve()
+    nested = results != home and results.is_relative_to(home)
     tasks, taken = [], set()
     for path in sound.find_audio(source):
-        if output.resolve() != source.resolve() and path.resolve().is_relative_to(output.resolve()):
+        if nested and path.resolve().is_relative_to(results):
             continue  # results of an earlier run inside the input folder
         name = path.relative_to(source)
         target = output / name.with_name(f"{name.stem}.{format}")
-        if target in taken:  # a.mp3 beside a.wav
-            target = output / name.with_name(f"{name.name}.{format}")
+        while target in taken:  # a.mp3 beside a.wav
+            name = name.with_name(f"{name.name}.{format}")
+            target = output / name
         taken.add(target)
-        tasks.append(FileTask(path, target, name.as_posix()))
+        tasks.append(FileTask(path, target, path.relative_to(source).as_posix()))
     if not tasks:
         raise BadInput(
             f"the folder {source} holds no recordings", "supported are wav, flac, mp3, m4a, ogg and more"

@@ -75,6 +75,8 @@ def test_underscores_in_values_are_kept():
         ["-e", "x", "--method=mp"],
         ["-e", "x", "--use-f0=maybe"],
         ["-e", "x", "--no-such"],
+        ["-e", ""],
+        ["-e", "x", "--extra="],
     ],
 )
 def test_wrong_arguments_exit_with_2(argv, capsys):

@@ -78,7 +78,16 @@ def test_options_are_one_thing_whatever_the_flag():
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["a", "--input_path=b"], ["a", "--protect=3"], ["a", "--nonsense"]]
+    "arguments",
+    [
+        [],
+        [""],
+        ["a", "--input_path=b"],
+        ["a", "--protect=3"],
+        ["a", "--nonsense"],
+        ["a", "--x-pad=nan"],
+        ["a", "--x-max=-1"],
+    ],
 )
 def test_wrong_arguments_are_code_2(arguments):
     assert infer_cli.main(arguments) == 2

@@ -87,6 +87,17 @@ def test_the_chain_stops_at_the_first_failure(tmp_path, capsys):
     assert "nowhere" in failures[-1].reason
 
 
-@pytest.mark.parametrize("flag", ["--total-epoch=0", "--version=v3", "--batch-size=many", "--gpus=a"])
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--total-epoch=0",
+        "--version=v3",
+        "--batch-size=many",
+        "--gpus=a",
+        "--slice-s=nan",
+        "--speaker-id=500",
+        "--trainset=",
+    ],
+)
 def test_wrong_arguments_end_with_2(tmp_path, flag, capsys):
     assert main([f"--experiment={tmp_path / 'e'}", flag]) == 2

@@ -45,8 +45,8 @@ def test_a_folder_keeps_its_names(recordings, tmp_path):
 
 
 def test_equal_stems_do_not_overwrite_each_other(recordings, tmp_path):
-    tasks = file_tasks(recordings("a.wav", "a.flac", "a.ogg"), tmp_path / "out", "wav")
-    assert len(set(targets(tasks, tmp_path))) == 3
+    tasks = file_tasks(recordings("a.flac", "a.mp3.wav", "a.ogg", "a.wav"), tmp_path / "out", "mp3")
+    assert len(set(targets(tasks, tmp_path))) == 4
 
 
 def test_results_inside_the_input_folder_are_not_converted_again(recordings):
@@ -74,8 +74,8 @@ def test_one_recording_to_an_existing_folder_with_a_dot(recordings, tmp_path):
     ("source", "output", "reason"),
     [
         ("in", "in/a.wav", "is a file"),
-        ("in/a.wav", "in/a.wav", "overwritten by its own conversion"),
-        ("in", "in", "overwritten by its own conversion"),
+        ("in/a.wav", "in/a.wav", "overwritten by the conversion of .*in/a.wav"),
+        ("in", "in", "overwritten by the conversion of .*in/a.wav"),
         ("in/a.wav", "x.exe", "no format that can be written"),
         ("empty", "out", "holds no recordings"),
     ],
@@ -85,6 +85,16 @@ def test_refused(recordings, tmp_path, source, output, reason):
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match=reason):
         file_tasks(tmp_path / source, tmp_path / output, "wav")
+
+
+def test_a_recording_is_not_overwritten_by_its_neighbour_s_conversion(recordings):
+    folder = recordings("a.flac", "a.wav")
+    with pytest.raises(BadInput, match=r"a\.wav would be overwritten by the conversion of .*a\.flac"):
+        file_tasks(folder, folder, "wav")
+
+
+def test_the_output_may_be_the_folder_above(recordings, tmp_path):
+    assert targets(file_tasks(recordings("a.wav"), tmp_path, "flac"), tmp_path) == ["a.flac"]
 
 
 def test_missing_input(tmp_path):

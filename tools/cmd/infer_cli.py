@@ -1,5 +1,6 @@
 """`python -m tools.cmd.infer_cli INPUT OUTPUT`: converts a recording, or all recordings of a folder."""
 
+import math
 import os
 import subprocess
 import sys
@@ -57,6 +58,9 @@ class InferOptions(ConvertOptions):
         super().__post_init__()
         self._same("input", "input_path", "the recording or folder to convert")
         self._same("output", "opt_path", "the output")
+        for name in ("x_pad", "x_query", "x_center", "x_max"):
+            if not 0 <= getattr(self, name) < math.inf:  # also false for NaN
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be seconds, or 0 as in config.py")
         if self.input is None:
             raise ValueError("say what to convert: INPUT, a recording or a folder")
         if self.is_half is not None and self.precision == "auto":

@@ -15,6 +15,7 @@ import config
 from infer.jobs.command import option
 from infer.jobs.stage import stage_main
 from infer.lib.f0 import AUTO, METHODS
+from infer.stages.preprocess.options import PreprocessOptions
 from infer.stages.train.options import TrainOptions
 
 
@@ -41,6 +42,20 @@ class TrainAllOptions(TrainOptions):
     encoder: str = option("auto", help="content encoder: auto, hubert, starter, or a path")
     slice_s: float = option(3.7, help="length of a clip in seconds", aliases=("--per",))
     assets: Path | None = option(None, help="folder of the models")
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.preprocessing(self.experiment)  # slice_s and speaker_id are refused here
+
+    def preprocessing(self, experiment: Path) -> PreprocessOptions:
+        """What the first stage is asked to do, if there are recordings to slice."""
+        return PreprocessOptions(
+            trainset=self.trainset or Path(),
+            experiment=experiment,
+            sample_rate=self.rate,
+            slice_s=self.slice_s,
+            speaker_id=self.speaker_id,
+        )
 
 
 def main(argv: list[str] | None = None) -> int:

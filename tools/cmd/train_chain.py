@@ -12,7 +12,6 @@ from infer.lib.files import safe_name
 from infer.stages.extract_content.options import ExtractContentOptions
 from infer.stages.extract_f0.options import ExtractF0Options
 from infer.stages.index.options import IndexOptions
-from infer.stages.preprocess.options import PreprocessOptions
 from infer.stages.train.options import TrainOptions
 from tools.cmd.train_all import TrainAllOptions
 
@@ -37,14 +36,7 @@ def preparation(options: TrainAllOptions, experiment: Experiment) -> list[Step]:
     """Slicing (unless no folder was given), pitch (for voices with pitch), content."""
     steps = []
     if options.trainset:
-        preprocess = PreprocessOptions(
-            trainset=options.trainset,
-            experiment=experiment.root,
-            sample_rate=options.rate,
-            slice_s=options.slice_s,
-            speaker_id=options.speaker_id,
-        )
-        steps.append(_step("preprocess", experiment, [preprocess]))
+        steps.append(_step("preprocess", experiment, [options.preprocessing(experiment.root)]))
     devices = _devices(options)
     shards = [(device, f"{number}/{len(devices)}") for number, device in enumerate(devices)]
     if options.use_f0:

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from infer.jobs.events import ItemFailed, Log, Report
 from infer.jobs.experiment import Experiment, ExperimentSettings, TrainItem
@@ -37,6 +39,7 @@ def make_plan(options: TrainOptions, experiment: Experiment, earlier: Sequence[s
 
     `earlier` are the stems that an earlier part of this training held out.
     """
+    _check_weights_folder(options.weights)
     config = experiment_config(options, experiment)
     spec = spec_of(config, options)
     settings = experiment.read_settings()
@@ -55,6 +58,21 @@ def make_plan(options: TrainOptions, experiment: Experiment, earlier: Sequence[s
     listeners = [clip for clip in clips if clip.item.stem in chosen] or clips[:1]
     kept += _mute(experiment, options, config.data, report)
     return Plan(options, experiment, settings, config, spec, kept, listeners, bool(chosen))
+
+
+def _check_weights_folder(folder: Path) -> None:
+    """The voice is written last: hours of training should not end with this."""
+    there = folder.absolute()
+    while not (there.exists() or there.is_symlink()):
+        there = there.parent
+    if not there.is_dir():
+        raise BadInput(
+            f"the voice cannot be written to {folder}: {there} is a file", "choose another --weights"
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise BadInput(
+            f"the voice cannot be written to {folder}: {there} is read-only", "choose another --weights"
+        )
 
 
 def write_files(plan: Plan) -> None:

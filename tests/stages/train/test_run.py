@@ -194,6 +194,13 @@ def test_only_unfit_clips_are_refused(tmp_path, tiny_nets):
         _train(experiment)
 
 
+def test_a_file_in_place_of_the_weights_folder_is_refused_before_training(experiment, tmp_path):
+    (tmp_path / "voices").write_text("x")
+    with pytest.raises(BadInput, match="voices is a file"):
+        _train(experiment, weights=tmp_path / "voices" / "mine")
+    assert not list(experiment.root.glob("G_*"))
+
+
 def test_a_speaker_beyond_the_table_is_refused(experiment):
     with pytest.raises(BadInput, match="has speaker 3: speakers are 0 to 2"):
         _train(experiment, speaker_id=3)
