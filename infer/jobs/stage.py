@@ -6,6 +6,7 @@ and a wrong flag answer at once, without torch.
 """
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -18,6 +19,15 @@ from infer.jobs.events import Failed, Report, Reporter
 from infer.lib.errors import RvcError
 
 EXIT_DONE, EXIT_BUG, EXIT_USAGE, EXIT_EXPECTED = 0, 1, 2, 3
+_CHOOSE = "choose a folder that can be written, or change its permissions"
+REMEDIES = {
+    errno.ENOSPC: "free some space and run the same command again",
+    errno.EROFS: _CHOOSE,
+    errno.EACCES: _CHOOSE,
+    errno.EPERM: _CHOOSE,
+    errno.EEXIST: "a file stands where a folder is needed; choose another name",
+    errno.ENOTDIR: "a file stands where a folder is needed; choose another name",
+}
 
 
 def stage_main(
@@ -65,7 +75,8 @@ def stage_main(
 def _os_sentence(error: OSError) -> str:
     """A full disk or a read-only folder, in one sentence."""
     where = f" {error.filename}" if error.filename else ""
-    return f"the system refused to read or write{where}: {error.strerror or error}"
+    remedy = REMEDIES.get(error.errno, "")
+    return f"the system refused to read or write{where}: {error.strerror or error}{remedy and '; '}{remedy}"
 
 
 def _prog(run_module: str) -> str:

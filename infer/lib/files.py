@@ -1,5 +1,6 @@
 """Files that are either whole or absent, names that stay inside their folder, content hashes."""
 
+import errno
 import hashlib
 import os
 import re
@@ -35,8 +36,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o644)
         temporary.replace(path)
+    except OSError as error:
+        if error.filename not in (None, name):
+            raise  # about another file, which was being read
+        raise _about(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _about(path: Path, error: OSError) -> OSError:
+    """The same failure, told of the file the user knows. numpy reports a short write without a code."""
+    short = error.errno is None and str(error).endswith("written")
+    code = errno.ENOSPC if short else error.errno or errno.EIO
+    return OSError(code, os.strerror(code), str(path))
 
 
 def remove_leftovers(folder: Path, suffix: str = "") -> None:

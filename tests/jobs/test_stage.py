@@ -13,7 +13,7 @@ def events_of(capsys):
     [
         ([], 0, "done"),
         (["--fail=expected"], 3, "a.wav is empty: record it again"),
-        (["--fail=disk"], 3, "No space left on device"),
+        (["--fail=disk"], 3, "x.wav: No space left on device; free some space and run the same command"),
         (["--fail=bug"], 1, "KeyError"),
     ],
 )

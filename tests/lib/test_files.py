@@ -16,6 +16,20 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_trace(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a b.json"]
 
 
+@pytest.mark.parametrize(
+    "raised", [OSError(errno.ENOSPC, "No space left"), OSError("114432 requested and 96224 written")]
+)
+def test_a_full_disk_is_told_of_the_file_that_was_meant(tmp_path, raised):
+    with pytest.raises(OSError) as caught, atomic_path(tmp_path / "a.npy"):
+        raise raised
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "a.npy"))
+
+
+def test_trouble_with_the_file_that_is_read_keeps_its_name(tmp_path):
+    with pytest.raises(FileNotFoundError, match="source"), atomic_path(tmp_path / "a.npy"):
+        (tmp_path / "source").read_bytes()
+
+
 def test_written_files_have_the_suffix_while_temporary(tmp_path):
     with atomic_path(tmp_path / "x.flac") as temporary:
         assert temporary.suffix == ".flac" and temporary.parent == tmp_path

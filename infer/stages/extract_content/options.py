@@ -12,7 +12,7 @@ from infer.lib.models.spec import VERSIONS
 class ExtractContentOptions:
     """Write the content features (what is said) of every clip of an experiment."""
 
-    experiment: Path = option(help="name below logs, or a folder")
+    experiment: Path = option(help="name below logs, or a folder", aliases=("-e", "--experiment-dir"))
     version: str = option("v2", help="v1: 256 values a frame, v2: 768", choices=VERSIONS)
     encoder: str = option("auto", help="auto, hubert, starter, or the path of a HuBERT file or folder")
     device: str = option("auto", help="auto, cpu, cuda:0, ...")

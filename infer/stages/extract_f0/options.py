@@ -12,7 +12,7 @@ from infer.lib.f0 import AUTO, METHODS
 class ExtractF0Options:
     """Find the pitch curve of every clip of an experiment."""
 
-    experiment: Path = option(help="name below logs, or a folder")
+    experiment: Path = option(help="name below logs, or a folder", aliases=("-e", "--experiment-dir"))
     method: str = option(
         AUTO,
         help="pitch method; auto is rmvpe if its file is installed, else fcpe",

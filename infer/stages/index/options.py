@@ -11,7 +11,7 @@ from infer.lib.models.spec import VERSIONS
 class IndexOptions:
     """Build the retrieval index of an experiment from its content features."""
 
-    experiment: Path = option(help="name below logs, or a folder")
+    experiment: Path = option(help="name below logs, or a folder", aliases=("-e", "--experiment-dir"))
     version: str = option(
         "auto", help="v1, v2, or auto: what the experiment was extracted with", choices=("auto", *VERSIONS)
     )
