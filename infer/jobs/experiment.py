@@ -163,6 +163,11 @@ class Experiment:
     def extract_log(self) -> Path:
         return self.root / "extract_f0_feature.log"
 
+    @property
+    def lock_file(self) -> Path:
+        """Held by the run that slices into, or trains from, this experiment."""
+        return self.root / "ledger" / "running.lock"
+
     def ledger_file(self, stage: str) -> Path:
         return self.root / "ledger" / f"{stage}.jsonl"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from infer.jobs.events import Finished, ItemFailed, Log, Progress, Report, Started
 from infer.jobs.experiment import Experiment
+from infer.jobs.lock import alone
 from infer.jobs.pool import outcomes
 from infer.lib.audio import find_audio
 from infer.lib.devices import worker_count
@@ -40,12 +41,13 @@ def run(options: PreprocessOptions, report: Report) -> dict:
             f"the folder {options.trainset} holds no recordings", "put wav, flac, mp3 or m4a there"
         )
     experiment = Experiment.find(options.experiment)
-    manifest = _open_manifest(experiment, options.sample_rate)
-    report(Started(STAGE, len(paths)))
-    job = _Job(options, experiment, manifest, report)
-    plan = job.plan(paths)
-    job.slice(plan)
-    return job.finish(plan)
+    with alone(experiment.lock_file, f"experiment {experiment.name}"):
+        manifest = _open_manifest(experiment, options.sample_rate)
+        report(Started(STAGE, len(paths)))
+        job = _Job(options, experiment, manifest, report)
+        plan = job.plan(paths)
+        job.slice(plan)
+        return job.finish(plan)
 
 
 def _open_manifest(experiment: Experiment, sample_rate: int) -> Manifest:

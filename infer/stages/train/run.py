@@ -7,6 +7,7 @@ import torch
 
 from infer.jobs.events import Finished, Report, Started, silent
 from infer.jobs.experiment import Experiment
+from infer.jobs.lock import alone
 from infer.lib.errors import MissingFile, NoDevice
 from infer.stages.train import launch
 from infer.stages.train.batch import Batch
@@ -34,14 +35,22 @@ def run(options: TrainOptions, report: Report) -> dict:
     device = torch.device(options.device)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    with team.joined(device), StopSignal().watched() as signal:
+    with team.joined(device), StopSignal().watched() as signal, _sole_run(options, team):
         return _run(options, report if team.leads else silent, team, device, signal)
+
+
+def _sole_run(options: TrainOptions, team: Team) -> contextlib.AbstractContextManager:
+    """The processes of one run share the lock that their leader holds."""
+    experiment = Experiment.find(options.experiment)
+    if not experiment.root.is_dir():
+        raise MissingFile(f"there is no experiment {experiment.root}", "run preprocess first")
+    if not team.leads:
+        return contextlib.nullcontext()
+    return alone(experiment.lock_file, f"experiment {experiment.name}")
 
 
 def _run(options: TrainOptions, report: Report, team: Team, device: torch.device, signal: StopSignal) -> dict:
     experiment = Experiment.find(options.experiment)
-    if not experiment.root.is_dir():
-        raise MissingFile(f"there is no experiment {experiment.root}", "run preprocess first")
     report(Started("train", options.total_epoch))
     if team.leads:
         recover(experiment)

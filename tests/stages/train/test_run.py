@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from infer.jobs import lock
 from infer.jobs.events import Finished, ItemFailed, Metric
 from infer.lib.checkpoint import read_training, read_voice, write_training
 from infer.lib.errors import BadCheckpoint, BadInput, MissingFile
@@ -230,3 +231,10 @@ def test_held_out_clips_are_not_trained_on(tmp_path, tiny_nets):
     assert len(plan.heldout) == 1
     assert plan.heldout[0].item.stem not in trained
     assert len(plan.clips) == 19 + 2
+
+
+def test_two_runs_on_one_experiment_are_refused(experiment, monkeypatch):
+    monkeypatch.setattr(lock, "PATIENCE_S", 0.0)
+    with lock.alone(experiment.lock_file, "it"), pytest.raises(BadInput, match="another run is working on"):
+        _train(experiment)
+    assert experiment.checkpoints() == []
