@@ -39,12 +39,17 @@ def find_index_for(voice: Path | str, roots: Sequence[Path]) -> IndexChoice:
 
 
 def typed_index_path(text: str) -> Path | None:
-    """A path as users paste it: blanks and quotes around it go, `trained` becomes `added`. None if empty."""
+    """A path as users paste it: blanks and quotes around it go. None if empty.
+
+    `trained_*.index`, the empty twin of the index, is taken for `added_*.index`.
+    """
     text = text.strip(" \t\r\n\"'")
     if not text:
         return None
     path = Path(text)
-    return path.parent / path.name.replace("trained", "added")
+    if not path.name.startswith("trained_"):
+        return path
+    return path.with_name("added_" + path.name.removeprefix("trained_"))
 
 
 def _candidates(root: Path) -> list[Path]:

@@ -65,5 +65,6 @@ def test_nothing_fits(roots):
 def test_typed_path():
     path = typed_index_path(' "logs/a b/trained_IVF1_x_v2.index" \n')
     assert path.as_posix() == "logs/a b/added_IVF1_x_v2.index"
+    assert typed_index_path("my_trained_voice.index") == Path("my_trained_voice.index")
     assert typed_index_path("  ") is None
     assert typed_index_path(".") == Path()

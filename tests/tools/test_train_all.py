@@ -101,3 +101,9 @@ def test_the_chain_stops_at_the_first_failure(tmp_path, capsys):
 )
 def test_wrong_arguments_end_with_2(tmp_path, flag, capsys):
     assert main([f"--experiment={tmp_path / 'e'}", flag]) == 2
+
+
+def test_a_mistyped_experiment_without_recordings_is_named_and_not_made(tmp_path, capsys):
+    assert main([f"--experiment={tmp_path / 'mistyped'}", "--device=cpu"]) == 3
+    assert "mistyped" in capsys.readouterr().out
+    assert not (tmp_path / "mistyped").exists()

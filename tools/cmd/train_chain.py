@@ -7,6 +7,7 @@ from infer.jobs.command import Command
 from infer.jobs.events import Finished, Log, Report
 from infer.jobs.experiment import Experiment
 from infer.jobs.runner import Runner, Step, stopped_by_signals
+from infer.lib.errors import MissingFile
 from infer.lib.f0 import preferred_method
 from infer.lib.files import safe_name
 from infer.stages.extract_content.options import ExtractContentOptions
@@ -21,6 +22,11 @@ STAGE = "train_all"
 def run(options: TrainAllOptions, report: Report) -> dict:
     """Runs the chain; returns where voice and index are. Raises StageFailed with the stage's reason."""
     experiment = Experiment.find(options.experiment)
+    if options.trainset is None and not experiment.root.is_dir():
+        raise MissingFile(
+            f"there is no experiment {experiment.root}",
+            "name a folder of recordings with --trainset to begin it",
+        )
     with stopped_by_signals(Runner(report, experiment.events_file)) as runner:
         for step in preparation(options, experiment):
             runner.run_step(step)
