@@ -8,7 +8,9 @@ from infer.lib.files import natural_key
 
 SUFFIXES = (".pth", ".safetensors")
 STARTER_NAMES = ("voice*.pth", "voice*.safetensors")
-HOW_TO_GET = "train one, or put a voice (.pth) there"
+HOW_TO_GET = (
+    "copy an RVC voice (.pth) there, or train one: bash go-web.sh train --trainset=FOLDER --experiment=NAME"
+)
 
 
 def voice_folders(weights: Path, assets: Path) -> list[Path]:
