@@ -46,11 +46,6 @@ class Ledger:
             os.close(handle)
         self._keys[item] = key
 
-    def forget(self, item: str) -> None:
-        """The item is no longer done."""
-        self.record(item, "")
-        self._keys.pop(item)
-
     def _read(self) -> dict[str, str]:
         if not self.path.is_file():
             return {}
@@ -61,4 +56,4 @@ class Ledger:
                 keys[entry["item"]] = entry["key"]
             except (ValueError, KeyError, TypeError):
                 continue  # the half line of a killed process: that item is simply not done
-        return {item: key for item, key in keys.items() if key}
+        return keys

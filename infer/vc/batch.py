@@ -9,6 +9,7 @@ from infer.jobs.events import ItemFailed, Log, Progress, Report, Started
 from infer.lib import audio as sound
 from infer.lib.devices import FULL_PLAN, ChunkPlan
 from infer.lib.errors import BadInput, MissingFile, RvcError
+from infer.lib.f0.curve import write_curve_file
 from infer.vc.options import FORMATS, ConvertOptions
 from infer.vc.pipeline import Conversion, Hooks, convert, gather
 from infer.vc.shelf import ModelShelf
@@ -100,12 +101,23 @@ def convert_files(tasks: list[FileTask], setup: Setup, report: Report) -> BatchR
             failed[task.name] = _reason(task, error)
             report(ItemFailed(task.name, failed[task.name]))
         else:
-            sound.save(task.target, conversion.audio, conversion.sample_rate)
+            _write(task.target, conversion, setup.options)
             written.append(task.target)
             report(Log(f"{task.name} -> {task.target}: {described(conversion)}"))
         if len(tasks) > 1:
             report(Progress(number, len(tasks), task.name))
     return BatchResult(written, failed)
+
+
+def curve_path(target: Path) -> Path:
+    """Where the pitch curve of a result is written."""
+    return target.with_name(f"{target.stem}.f0.csv")
+
+
+def _write(target: Path, conversion: Conversion, options: ConvertOptions) -> None:
+    sound.save(target, conversion.audio, conversion.sample_rate)
+    if options.save_f0 and conversion.f0 is not None:
+        write_curve_file(curve_path(target), conversion.f0)
 
 
 def described(conversion: Conversion) -> str:

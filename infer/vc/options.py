@@ -34,6 +34,7 @@ class ConvertOptions:
     rms_mix_rate: float = option(0.25, help="loudness: 0 follows the source, 1 the voice")
     protect: float = option(0.33, help="protects consonants and breath, 0..0.5; 0.5 is off")
     f0_file: Path | None = option(None, help="pitch curve to use instead: lines of seconds,hz")
+    save_f0: bool = option(False, help="write the pitch curve beside the result too, as NAME.f0.csv")
     fill_unvoiced: bool | None = option(
         None, help="interpolate pitch over unvoiced sound, as RVC 2.3 does (default: as the voice file says)"
     )

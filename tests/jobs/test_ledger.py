@@ -29,13 +29,6 @@ def test_a_half_written_line_costs_only_its_item(tmp_path):
     assert Ledger(path).get("a") == "1" and Ledger(path).get("c") == "3"
 
 
-def test_forgotten_items_are_not_done(tmp_path):
-    ledger = Ledger(tmp_path / "x")
-    ledger.record("a", "1")
-    ledger.forget("a")
-    assert ledger.get("a") is None and Ledger(tmp_path / "x").get("a") is None
-
-
 def test_key_depends_on_every_part_and_its_place():
     assert make_key("a", 1) == make_key("a", 1)
     assert len({make_key("a", 1), make_key("a", 2), make_key("a1"), make_key(1, "a")}) == 4

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ from infer.jobs.events import ItemFailed, Log, Progress, Started
 from infer.lib import audio as sound
 from infer.lib.devices import ChunkPlan
 from infer.lib.errors import BadInput, MissingFile
-from infer.vc.batch import BatchResult, Setup, convert_files, file_tasks
+from infer.lib.f0.curve import read_curve_file
+from infer.vc.batch import BatchResult, Setup, convert_files, curve_path, file_tasks
 from infer.vc.options import ConvertOptions
 
 NAMES = ["노래.wav", "-dash.wav", "sub dir/it's 🎵.wav", "a.b.c.wav"]
@@ -175,3 +177,31 @@ def test_a_full_disk_ends_the_run_and_leaves_no_half_file(recordings, setup, tmp
 def test_one_failure_is_told_with_its_reason():
     with pytest.raises(BadInput, match="it is empty"):
         BatchResult([], {"a.wav": "it is empty"}).raise_if_failed()
+
+
+@pytest.mark.parametrize("save", [True, False])
+def test_the_pitch_curve_is_written_beside_the_result_when_asked(setup, recordings, tmp_path, events, save):
+    options = ConvertOptions(index_rate=0, f0_up_key=12, save_f0=save)
+    tasks = file_tasks(recordings("a.wav") / "a.wav", tmp_path / "out", "wav")
+    convert_files(tasks, replace(setup, options=options), events)
+    written = curve_path(tmp_path / "out" / "a.wav")
+    assert written.is_file() is save
+    if save:
+        seconds, hz = read_curve_file(written).T
+        assert len(seconds) == 50 and set(hz) == {0.0, 400.0}  # 0.5 s of the stub's 200 Hz, an octave up
+
+
+def test_a_written_curve_brings_its_sound_back(setup, recordings, tmp_path, events):
+    source = recordings("a.wav") / "a.wav"
+
+    def converted(name, **controls):
+        options = ConvertOptions(index_rate=0, **controls)
+        target = tmp_path / name
+        convert_files(file_tasks(source, target, "wav"), replace(setup, options=options), events)
+        return sound.load(target, 40000)
+
+    high = converted("high.wav", f0_up_key=12, save_f0=True)
+    low = converted("low.wav")
+    again = converted("again.wav", f0_file=curve_path(tmp_path / "high.wav"))
+    # Not equal: the padding around a recording has a pitch too, which the file does not hold.
+    assert np.abs(again - high).mean() < 0.1 * np.abs(low - high).mean()

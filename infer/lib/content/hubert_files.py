@@ -17,7 +17,6 @@ from infer.lib.errors import BadCheckpoint, MissingFile
 
 CONV_KERNELS = (10, 3, 3, 3, 3, 2, 2)
 CONV_STRIDES = (5, 2, 2, 2, 2, 2, 2)
-POS_GROUPS = 16
 HEAD_DIM = 64  # of every HuBERT base model; a file that says otherwise wins
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
