@@ -1,42 +1,48 @@
 """Starts the page in the browser. `python infer-web.py --help` lists its flags."""
 
+import os
 import sys
-from dataclasses import dataclass
+from functools import partial
 
-import config
-from infer.jobs.command import option, parse
-from infer.jobs.stage import EXIT_EXPECTED
-
-HIGHEST_PORT = 65535
-NOT_YET = """\
-The page is not part of this version yet. On the command line everything works:
-  bash go-web.sh convert INPUT OUTPUT    convert a recording or a folder (--help lists the controls)
-  bash go-web.sh train --help            train a voice from a folder of recordings
-On Windows write go-web.bat instead of bash go-web.sh."""
+LOOPBACK = "localhost,127.0.0.1,::1"
 
 
-@dataclass(frozen=True)
-class PageOptions:
-    """The voice-conversion page; RVC's flags are accepted."""
+def _exempt_this_machine() -> None:
+    """A proxy must not be asked for our own page; downloads still use it. Before any library reads it."""
+    for name in ("NO_PROXY", "no_proxy"):
+        exempt = os.environ.get(name, "")
+        if "127.0.0.1" not in exempt:
+            os.environ[name] = f"{exempt},{LOOPBACK}" if exempt else LOOPBACK
 
-    port: int = option(config.PORT, help="TCP port; out of range means the default")
-    listen: bool = option(False, help="let other computers open the page")
-    colab: bool = option(False, help="make a public link")
-    noautoopen: bool = option(False, help="do not open the browser")
-    noparallel: bool = option(False, help="RVC's flag, accepted")
-    dml: bool = option(False, help="RVC's flag for DirectML, accepted; NVIDIA and CPU are supported")
-    pycmd: str = option("", help="RVC's flag, accepted; the running Python is always used")
 
-    def __post_init__(self):
-        if not 0 <= self.port <= HIGHEST_PORT:
-            object.__setattr__(self, "port", config.PORT)
+_exempt_this_machine()
+
+import config  # noqa: E402
+from infer.jobs.command import parse  # noqa: E402
+from infer.jobs.stage import EXIT_DONE, EXIT_EXPECTED  # noqa: E402
+from infer.lib.errors import RvcError  # noqa: E402
+from infer.web.home import Home  # noqa: E402
+from infer.web.launch import PageOptions, serve  # noqa: E402
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Until the page exists: says so, and what to use instead."""
-    parse(PageOptions, sys.argv[1:] if argv is None else argv, "python infer-web.py")
-    print(NOT_YET, file=sys.stderr)
-    return EXIT_EXPECTED
+    """0 when the page was stopped, 2 for wrong flags, 3 if it could not be started."""
+    options = parse(PageOptions, sys.argv[1:] if argv is None else argv, "python infer-web.py")
+    home = Home(
+        root=config.ROOT,
+        assets=config.ASSETS,
+        logs=config.LOGS,
+        weights=config.WEIGHTS,
+        settings=partial(config.settings, device=options.device),
+    )
+    try:
+        serve(options, home, config.PORT)
+    except RvcError as error:
+        print(error, file=sys.stderr)
+        return EXIT_EXPECTED
+    except KeyboardInterrupt:
+        print("stopped")
+    return EXIT_DONE
 
 
 if __name__ == "__main__":

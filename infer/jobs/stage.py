@@ -61,7 +61,7 @@ def stage_main(
         report(Failed(name, str(error)))
         return EXIT_EXPECTED
     except OSError as error:
-        report(Failed(name, _os_sentence(error)))
+        report(Failed(name, os_sentence(error)))
         return EXIT_EXPECTED
     except KeyboardInterrupt:
         report(Failed(name, "stopped; run the same command again to go on"))
@@ -72,7 +72,7 @@ def stage_main(
         return EXIT_BUG
 
 
-def _os_sentence(error: OSError) -> str:
+def os_sentence(error: OSError) -> str:
     """A full disk or a read-only folder, in one sentence."""
     where = f" {error.filename}" if error.filename else ""
     remedy = REMEDIES.get(error.errno, "")

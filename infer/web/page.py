@@ -1,0 +1,43 @@
+"""What the tabs of the page share. One for each server; what belongs to a browser lives in its components."""
+
+from dataclasses import dataclass, field
+
+import gradio as gr
+
+from infer.jobs.detached import JobStore
+from infer.web.engine import Engine
+from infer.web.home import Home
+from infer.web.machine import Machine
+from infer.web.voices import VoiceList
+
+QUIET = {"api_visibility": "private", "show_progress": "hidden", "queue": False}  # cheap handlers
+
+
+@dataclass
+class Page:
+    """Services, and the three components that drive what happens without a click."""
+
+    home: Home
+    jobs: JobStore
+    voices: VoiceList
+    engine: Engine
+    machine: Machine
+    second: gr.Timer = field(default=None)  # ticks each second: progress of jobs
+    voices_seen: gr.State = field(default=None)  # changes when the list of voices does
+    jobs_seen: gr.State = field(default=None)  # changes when a job begins or ends
+
+    @classmethod
+    def of(cls, home: Home) -> "Page":
+        return cls(home, JobStore(home.jobs), VoiceList(home), Engine(home), Machine(home))
+
+    def add_watchers(self) -> None:
+        """Inside the Blocks: the components that notice new voices and jobs. Before any tab."""
+        self.second = gr.Timer(1.0)
+        self.voices_seen, self.jobs_seen = gr.State(""), gr.State("")
+        slow = gr.Timer(2.0)
+        seen = [self.voices_seen, self.jobs_seen]
+        slow.tick(self._look, inputs=seen, outputs=seen, **QUIET)
+
+    def _look(self, voices: str, jobs: str) -> tuple:
+        now = self.voices.signature(), self.jobs.signature()
+        return tuple(new if new != old else gr.skip() for new, old in zip(now, (voices, jobs), strict=True))
