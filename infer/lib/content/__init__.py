@@ -9,9 +9,10 @@ import torch
 
 from infer.lib.content.base import MIN_SAMPLES, ContentEncoder, frames
 from infer.lib.content.hubert import HubertEncoder
-from infer.lib.content.hubert_files import WEIGHT_FILES, read_hubert
+from infer.lib.content.hubert_files import read_hubert
 from infer.lib.content.starter import StarterEncoder
-from infer.lib.errors import BadInput, MissingFile
+from infer.lib.encoder_choice import DOWNLOAD_HINT, encoder_path
+from infer.lib.errors import BadInput
 
 __all__ = [
     "MIN_SAMPLES",
@@ -22,11 +23,6 @@ __all__ = [
     "same_encoder",
     "which_for",
 ]
-
-# Below the assets folder, in the order of preference.
-HUBERT_PLACES = ("hubert/hubert_base.pt", "hubert_base", "hubert/hubert_base")
-STARTER_PLACE = "starter/content_encoder.safetensors"
-DOWNLOAD_HINT = "run `python tools/download_assets.py hubert`"
 
 
 def load_encoder(
@@ -42,28 +38,6 @@ def load_encoder(
     encoder = HubertEncoder(read_hubert(path), device, dtype)
     encoder.dim("v2")  # a HuBERT of other sizes is refused here, not at the first clip
     return encoder
-
-
-def encoder_path(which: str | Path, assets: Path) -> Path:
-    """The file or folder that `which` means. Raises MissingFile."""
-    assets = Path(assets)
-    hubert = next((assets / place for place in HUBERT_PLACES if _is_model(assets / place)), None)
-    if which == "starter" or (which == "auto" and hubert is None):
-        return assets / STARTER_PLACE
-    if which in ("auto", "hubert"):
-        if hubert is None:
-            raise MissingFile(f"{assets / HUBERT_PLACES[0]} is missing", DOWNLOAD_HINT)
-        return hubert
-    if not Path(which).exists():
-        raise MissingFile(
-            f"there is no content encoder at {which}", "use auto, hubert, starter, or the path of one"
-        )
-    # The weights of a Transformers folder mean the folder: they are read with its config.json.
-    return Path(which).parent if Path(which).name in WEIGHT_FILES else Path(which)
-
-
-def _is_model(path: Path) -> bool:
-    return path.is_file() or (path / "config.json").is_file()
 
 
 def which_for(recorded: str | None) -> str:

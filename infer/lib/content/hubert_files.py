@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 
 from infer.lib import checkpoint
+from infer.lib.encoder_choice import WEIGHT_FILES
 from infer.lib.errors import BadCheckpoint, MissingFile
 
 CONV_KERNELS = (10, 3, 3, 3, 3, 2, 2)
 CONV_STRIDES = (5, 2, 2, 2, 2, 2, 2)
 HEAD_DIM = 64  # of every HuBERT base model; a file that says otherwise wins
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 # fairseq's name -> Transformers', first match wins. Mind the two `layer_norm`: at the top level it is the
 # 512-wide one before the projection, inside a block the one after attention.
