@@ -94,6 +94,7 @@ GROUPS: dict[str, tuple[Asset, ...]] = {
     "pretrained_v2": _bases("pretrained_v2"),
     **{f"{folder}_{rate}": _bases(folder, (rate,)) for folder in BASE_SUMS for rate in RATE_LABELS},
 }
+SHOWN_GROUPS = ("hubert", "hubert_folder", "rmvpe", *BASE_SUMS)  # what the doctor and the page list
 # The Transformers folder holds the same network as hubert_base.pt, so "all" leaves it out.
 GROUPS["all"] = GROUPS["hubert"] + GROUPS["rmvpe"] + GROUPS["pretrained"] + GROUPS["pretrained_v2"]
 

@@ -21,7 +21,8 @@ from infer.jobs.command import option, parse
 from infer.jobs.stage import EXIT_DONE, EXIT_EXPECTED
 from infer.lib import devices
 from infer.lib.errors import RvcError
-from tools.asset_list import GROUPS
+from tools.asset_list import SHOWN_GROUPS
+from tools.doctor_facts import facts, state, why_not
 from tools.environment import find_cards
 
 STARTER = "starter/content_encoder.safetensors"
@@ -96,7 +97,7 @@ def system() -> list[Finding]:
         Finding("Python", platform.python_version()),
         Finding("system", f"{platform.system()} {platform.release()} {platform.machine()}"),
         Finding("cores", str(devices.core_count())),
-        Finding("free memory", f"{devices.free_ram_gib():.1f} GiB"),
+        Finding("free memory", f"{devices.free_ram_gib():.1f} of {devices.total_ram_gib():.1f} GiB"),
     ]
 
 
@@ -111,7 +112,7 @@ def graphics() -> list[Finding]:
             "the driver shows a GPU: start go-web --gpu once, or update the driver" if find_cards() else ""
         )
         return [Finding("GPU", "none that torch can use; on the CPU training is slow", remedy)]
-    return [Finding(gpu.device, str(gpu).removeprefix(f"{gpu.device} "), _why_not(gpu)) for gpu in found]
+    return [Finding(gpu.device, str(gpu).removeprefix(f"{gpu.device} "), why_not(gpu)) for gpu in found]
 
 
 def chosen() -> list[Finding]:
@@ -150,12 +151,10 @@ def models(assets: Path) -> list[Finding]:
         found.append(Finding("starter", "missing", "restore assets/starter from the program's archive", True))
     else:
         found.append(Finding("starter", "there"))
-    for group in ("hubert", "hubert_folder", "rmvpe", "pretrained", "pretrained_v2"):
-        wanted = GROUPS[group]
-        there = [asset for asset in wanted if (assets / asset.place).is_file()]
-        short = [a for a in there if a.size and (assets / a.place).stat().st_size != a.size]
-        remedy = f"incomplete: go-web download {group}" if short else ""
-        found.append(Finding(group, f"{len(there)} of {len(wanted)} files", remedy))
+    for group in SHOWN_GROUPS:
+        now = state(group, assets)
+        remedy = f"incomplete: go-web download {group}" if now["short"] else ""
+        found.append(Finding(group, f"{now['there']} of {now['wanted']} files", remedy))
     voices = [path for folder in (config.WEIGHTS, assets / "weights") for path in folder.glob("*.pth")]
     return [*found, Finding("voices", str(len(voices)))]
 
@@ -181,8 +180,10 @@ def as_text(sections: dict[str, list[Finding]]) -> str:
 
 
 def without_home(text: str) -> str:
-    """The user's name stays private: error messages hold paths."""
-    return text.replace(str(config.ROOT), ".").replace(str(Path.home()), "~")
+    """The user's name stays private: error messages hold paths (in JSON with doubled backslashes)."""
+    for path, short in ((config.ROOT, "."), (Path.home(), "~")):
+        text = text.replace(json.dumps(str(path))[1:-1], short).replace(str(path), short)
+    return text
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -192,19 +193,11 @@ def main(argv: list[str] | None = None) -> int:
     fatal = any(finding.fatal for findings in sections.values() for finding in findings)
     if options.json:
         plain = {title: [asdict(finding) for finding in findings] for title, findings in sections.items()}
-        print(without_home(json.dumps({"works": not fatal, **plain}, indent=1)))
+        print(without_home(json.dumps({"works": not fatal, **plain, "facts": facts()}, indent=1)))
     else:
         print(without_home(as_text(sections)))
         print("Something is broken: see the lines with ->." if fatal else "The program can work here.")
     return EXIT_EXPECTED if fatal else EXIT_DONE
-
-
-def _why_not(gpu: devices.Gpu) -> str:
-    if not gpu.built_for:
-        return "this build of torch has no code for it; start go-web --gpu once to choose the build again"
-    if not gpu.runs:
-        return "too old: compute capability 5.3 or later is needed"
-    return "" if gpu.usable else f"not chosen by itself, it has less than {devices.LEAST_MEMORY_GIB} GiB"
 
 
 if __name__ == "__main__":

@@ -159,8 +159,16 @@ def core_count() -> int:
 def free_ram_gib() -> float:
     """Memory that can be used now, in GiB; a container's limit counts."""
     if sys.platform == "win32":
-        return _windows_free_ram() / GIB
-    amounts = [amount for amount in (_linux_free_ram(), _container_free_ram()) if amount is not None]
+        return _windows_ram().free / GIB
+    amounts = [amount for amount in (_linux_ram("MemAvailable"), _container_free_ram()) if amount is not None]
+    return min(amounts, default=8 * GIB) / GIB
+
+
+def total_ram_gib() -> float:
+    """Memory of this machine, or of the container, in GiB."""
+    if sys.platform == "win32":
+        return _windows_ram().total / GIB
+    amounts = [amount for amount in (_linux_ram("MemTotal"), _container_value("max")) if amount is not None]
     return min(amounts, default=8 * GIB) / GIB
 
 
@@ -168,25 +176,30 @@ def _strength(gpu: Gpu) -> tuple:
     return gpu.capability, gpu.memory_gib
 
 
-def _linux_free_ram() -> int | None:
+def _linux_ram(name: str) -> int | None:
     try:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
     except OSError:
         return None
-    match = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
+    match = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
     return int(match[1]) * 1024 if match else None
 
 
 def _container_free_ram() -> int | None:
-    folder = Path("/sys/fs/cgroup")
+    limit, used = _container_value("max"), _container_value("current")
+    return None if limit is None or used is None else limit - used
+
+
+def _container_value(name: str) -> int | None:
+    """Bytes; None without a container or without a limit ("max")."""
     try:
-        limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        return None if limit == "max" else int(limit) - int(used)
+        return int(Path("/sys/fs/cgroup", f"memory.{name}").read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
 
 
-def _windows_free_ram() -> int:
+def _windows_ram():
+    """`total` and `free` in bytes."""
     import ctypes
 
     class Status(ctypes.Structure):
@@ -197,4 +210,4 @@ def _windows_free_ram() -> int:
 
     status = Status(length=ctypes.sizeof(Status))
     ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
-    return status.free
+    return status
