@@ -21,7 +21,7 @@ class PageOptions:
     """The voice-conversion page. RVC's flags are accepted."""
 
     port: int = option(
-        0, help="TCP port, the next free one if it is taken; 0 or out of range: as in config.py"
+        0, help="TCP port, or the next free one; 0 or out of range: as in config.py"
     )
     listen: bool = option(False, help="let other computers open the page; needs --auth")
     share: bool = option(False, help="make a public link through Gradio's servers; needs --auth")
@@ -91,7 +91,7 @@ def serve(options: PageOptions, home: Home, configured_port: int) -> None:
         ssr_mode=False,
         css_paths=[app.STYLE],
         i18n=browser_texts(),
-        footer_links=["api", "settings"],
+        footer_links=["api"],
         allowed_paths=_readable(home),
         app_kwargs={"middleware": [Middleware(PageHead)]},
         enable_monitoring=False,
