@@ -30,9 +30,10 @@ def main(argv: list[str] | None = None) -> int:
     options = parse(PageOptions, sys.argv[1:] if argv is None else argv, "python infer-web.py")
     home = Home(
         root=config.ROOT,
-        assets=config.ASSETS,
-        logs=config.LOGS,
-        weights=config.WEIGHTS,
+        assets=(options.assets or config.ASSETS).absolute(),
+        logs=(options.logs or config.LOGS).absolute(),
+        weights=(options.weights or config.WEIGHTS).absolute(),
+        output=(options.output or config.ROOT / "opt").absolute(),
         settings=partial(config.settings, device=options.device),
     )
     try:

@@ -14,6 +14,7 @@ class Home:
     assets: Path
     logs: Path
     weights: Path
+    output: Path  # results of a batch
     settings: Callable[..., Any]
 
     @property
@@ -29,8 +30,3 @@ class Home:
     @property
     def jobs(self) -> Path:
         return self.logs / ".jobs"
-
-    @property
-    def output(self) -> Path:
-        """RVC's default folder for results of a batch."""
-        return self.root / "opt"
