@@ -2,7 +2,8 @@
 
 The only place where folder and file names inside an experiment are written. They are RVC's, so
 that an experiment moves between programs; our own additions are `experiment.json` (what the
-experiment was made with), `speakers.json`, `sources.json`, `report.json`, `mute/` and `ledger/`.
+experiment was made with), `form.json` (what the page asked for), `speakers.json`, `sources.json`,
+`report.json`, `recordings/` (uploaded ones), `mute/` and `ledger/`.
 """
 
 import json
@@ -89,6 +90,11 @@ class Experiment:
         return self.root / f"3_feature{FEATURE_DIMS[version]}"
 
     @property
+    def recordings(self) -> Path:
+        """Recordings that came through the page rather than from a folder of the user's."""
+        return self.root / "recordings"
+
+    @property
     def mute(self) -> "Experiment":
         """Silence in the same layout: two lines of it are added to every file list."""
         return Experiment(self.root / "mute")
@@ -146,6 +152,11 @@ class Experiment:
     @property
     def report_file(self) -> Path:
         return self.root / "report.json"
+
+    @property
+    def form_file(self) -> Path:
+        """The page's form as it was when a step was last started."""
+        return self.root / "form.json"
 
     @property
     def events_file(self) -> Path:
