@@ -71,6 +71,7 @@ class Preprocess:
     sample_rate: str = "40k"
     workers: int = 0
     speaker_id: int = 0
+    wait: bool = True  # False: answer at once with the job's name, for job_status and job_stop
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class Extract:
     experiment: str
     version: str = "v2"
     rmvpe_gpus: str = ""
+    wait: bool = True  # False: answer at once with the job's name, for job_status and job_stop
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class Train:
     save_every_weights: bool = False
     version: str = "v2"
     config: str = ""
+    wait: bool = True  # False: answer at once with the job's name, for job_status and job_stop
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ class TrainIndex:
 
     experiment: str
     version: str = "auto"
+    wait: bool = True  # False: answer at once with the job's name, for job_status and job_stop
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,7 @@ class TrainAll:
     version: str = "v2"
     rmvpe_gpus: str = ""
     config: str = ""
+    wait: bool = True  # False: answer at once with the job's name, for job_status and job_stop
 
 
 @dataclass(frozen=True)
