@@ -26,9 +26,8 @@ FP32_SHARE = 0.6  # of the half-precision batch that fits when activations are t
 CHECKPOINTED_SHARE = 1.5  # gradient checkpointing frees activations
 CPU_RAM_GIB = 4.0  # memory for each clip of a batch on the CPU
 MOST_CPU_BATCH = 4
-CACHE_GIB_PER_MINUTE = (
-    0.033  # waveform, spectrogram, content and pitch of a minute, as the GPU cache holds them
-)
+# Waveform, spectrogram, content and pitch of a minute, as the GPU cache holds them.
+CACHE_GIB_PER_MINUTE = 0.033
 
 
 @dataclass(frozen=True)
