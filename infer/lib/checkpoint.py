@@ -31,6 +31,7 @@ from infer.lib.checkpoint_kinds import (
 )
 from infer.lib.checkpoint_merge import Similarity, compare_voices, merge_voices
 from infer.lib.checkpoint_pickle import FAIRSEQ_NAMES, plain, refused_name
+from infer.lib.checkpoint_shapes import spec_from_tensors
 from infer.lib.checkpoint_training import (
     TrainingCheckpoint,
     load_matching,
@@ -39,7 +40,6 @@ from infer.lib.checkpoint_training import (
     named_shapes,
     network_tensors,
     optimizer_by_name,
-    spec_from_tensors,
     training_content,
     training_from_content,
     voice_from_training,

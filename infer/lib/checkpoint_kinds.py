@@ -9,6 +9,7 @@ from pathlib import Path
 from infer.lib.errors import BadCheckpoint, MissingFile
 
 HEAD_BYTES = 4096
+MAX_HEADER_BYTES = 100_000_000  # of a safetensors file, as its format says
 
 # kind -> how a sentence calls it
 KIND_WORDS = {
@@ -131,10 +132,14 @@ def kind_of_safetensors(path: Path) -> str:
     """The kind by the tensor names in the header; the tensors are not read."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
+        if length > MAX_HEADER_BYTES:
+            return "damaged"
         try:
             header = json.loads(file.read(length))
-        except ValueError:
+        except (ValueError, RecursionError):
             return "damaged"
+    if not isinstance(header, dict):
+        return "damaged"
     header.pop("__metadata__", None)
     kind = _kind_of_names(header)
     return "safetensors" if kind in ("unknown", "tensors") else kind
@@ -163,7 +168,7 @@ def _is_other_zip(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return not any(name.endswith("data.pkl") for name in archive.namelist())
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
         return False
 
 

@@ -109,5 +109,5 @@ def _pickle_bytes(path: Path) -> bytes:
             if entry is None or entry.file_size > MAX_PICKLE_BYTES:
                 return b""
             return archive.read(entry)
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError):
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError):
         return b""  # damaged, encrypted or packed in an unknown way

@@ -5,7 +5,6 @@ differently: 2.3 puts the text encoder last. Our order is that of 2.2.
 """
 
 import dataclasses
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from infer.lib.checkpoint_layout import without_prefix
+from infer.lib.checkpoint_shapes import count_of, kernels_of
 from infer.lib.checkpoint_voice import VoiceFile
-from infer.lib.checkpoint_weights import Tensors, fitting_weights, shown_names, widened, without_prefix
-from infer.lib.errors import BadCheckpoint, BadInput
-from infer.lib.models.spec import N_SPEAKERS, SAMPLE_RATES, VERSIONS, Config, ModelSpec, standard_config
+from infer.lib.checkpoint_weights import Tensors, fitting_weights, shown_names, widened
+from infer.lib.errors import BadCheckpoint
+from infer.lib.models.spec import N_SPEAKERS, ModelSpec
 
 RVC_KEYS = ("model", "iteration", "optimizer", "learning_rate")
 # The parts of a generator in the order of their parameters.
@@ -187,58 +188,6 @@ def voice_from_training(
     return VoiceFile(spec, weights, info, encoder, fill_unvoiced, dict(extra or {}), fused)
 
 
-def spec_from_tensors(model: Mapping[str, torch.Tensor], config: Config | None = None) -> ModelSpec:
-    """The network that a generator's tensors are of.
-
-    Sizes come from the shapes; upsampling rates, which shapes do not tell, from `config` or from
-    the standard configuration whose kernels and spectrogram they match. Raises BadInput.
-    """
-    try:
-        version = {256: "v1", 768: "v2"}[model["enc_p.emb_phone.weight"].shape[1]]
-        use_f0 = "enc_p.emb_pitch.weight" in model
-        kernels = _kernels(model)
-        bins = model["enc_q.pre.weight"].shape[1]
-        candidates = [config] if config else [standard_config(v, r) for v in VERSIONS for r in SAMPLE_RATES]
-        for candidate in candidates:
-            spec = candidate.spec(version, use_f0)
-            if (spec.upsample_kernel_sizes, spec.spec_channels) == (kernels, bins):
-                return dataclasses.replace(spec, **_sizes(model))
-    except (KeyError, IndexError, ValueError) as error:
-        raise BadInput(
-            f"this is not the generator of a known network ({error})", "give its config.json"
-        ) from error
-    raise BadInput(
-        f"no known network has upsampling kernels {list(kernels)} and {bins} spectrogram bins",
-        "put the config.json of the experiment beside the checkpoint",
-    )
-
-
-def _sizes(model: Mapping[str, torch.Tensor]) -> dict[str, int]:
-    shape = {name: tuple(tensor.shape) for name, tensor in model.items()}
-    hidden = shape["enc_p.emb_phone.weight"][0]
-    feed_forward = shape["enc_p.encoder.ffn_layers.0.conv_1.weight"]
-    return {
-        "hidden_channels": hidden,
-        "inter_channels": shape["enc_p.proj.weight"][0] // 2,
-        "filter_channels": feed_forward[0],
-        "kernel_size": feed_forward[2],
-        "n_heads": hidden // shape["enc_p.encoder.attn_layers.0.emb_rel_k"][2],
-        "n_layers": _count(model, r"enc_p\.encoder\.attn_layers\.(\d+)\."),
-        "upsample_initial_channel": shape["dec.conv_pre.weight"][0],
-        "n_speakers": shape["emb_g.weight"][0],
-        "gin_channels": shape["emb_g.weight"][1],
-    }
-
-
-def _kernels(model: Mapping[str, torch.Tensor]) -> tuple[int, ...]:
-    stages = _count(model, r"dec\.ups\.(\d+)\.")
-    return tuple(model[f"dec.ups.{stage}.weight_v"].shape[2] for stage in range(stages))
-
-
-def _count(model: Iterable[str], pattern: str) -> int:
-    return 1 + max((int(found.group(1)) for name in model if (found := re.match(pattern, name))), default=-1)
-
-
 def _reordered(parameters: Mapping[str, tuple], parts: tuple[str, ...]) -> dict[str, tuple]:
     """The same parameters with their top-level parts in another order."""
     place = {part: number for number, part in enumerate(parts)}
@@ -260,8 +209,8 @@ def _misfit(own: Mapping, given: Mapping, missing: list, surplus: list, wrong: l
             f" (published bases have {N_SPEAKERS})"
         )
     for what, one, two in (
-        ("discriminators", _count(given, _DISCRIMINATOR), _count(own, _DISCRIMINATOR)),
-        ("upsampling kernels", _kernels(given), _kernels(own)),
+        ("discriminators", count_of(given, _DISCRIMINATOR), count_of(own, _DISCRIMINATOR)),
+        ("upsampling kernels", kernels_of(given), kernels_of(own)),
     ):
         if one != two:
             return f"it has the {what} {one}, the network {two}, so version or sample rate differ"

@@ -86,11 +86,6 @@ def shown_names(names: Iterable[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + more
 
 
-def without_prefix(tensors: Mapping) -> dict:
-    """The tensors under their plain names, without the `module.` of a wrapped network."""
-    return {str(name).removeprefix("module."): value for name, value in tensors.items()}
-
-
 def norms(direction: torch.Tensor) -> torch.Tensor:
     """Length over every axis but the first, as classic weight norm takes it: [n, 1, ...]."""
     return torch.linalg.vector_norm(direction, dim=tuple(range(1, direction.dim())), keepdim=True)
