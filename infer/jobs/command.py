@@ -91,10 +91,14 @@ class Command:
     prefix: tuple[str, ...] = ()  # e.g. ("-m", "torch.distributed.run", "--nproc-per-node=2")
 
     @property
-    def argv(self) -> list[str]:
+    def arguments(self) -> list[str]:
+        """What follows the module's name."""
         action = getattr(self.options, "ACTION", None)  # the word that picks one of a stage's actions
-        words = [self.module, action] if action else [self.module]
-        return [sys.executable, *self.prefix, "-m", *words, *to_argv(self.options)]
+        return [*([action] if action else []), *to_argv(self.options)]
+
+    @property
+    def argv(self) -> list[str]:
+        return [sys.executable, *self.prefix, "-m", self.module, *self.arguments]
 
     def display(self) -> str:
         return display(self.argv)

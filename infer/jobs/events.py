@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TextIO
 
+from infer.jobs.lifeline import give_up, nobody_reads
+
 
 @dataclass(frozen=True)
 class Started:
@@ -23,11 +25,15 @@ class Started:
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` items are finished; `item` names the last one."""
+    """`done` of `total` items are finished; `item` names the last one.
+
+    `part` (0 to 1) is how far the next one is, for items that take long, such as epochs.
+    """
 
     done: int
     total: int
     item: str = ""
+    part: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -142,10 +148,17 @@ class Reporter:
         text = to_line(event) if self._as_json else sentence(event)
         # A progress bar of a library may have left its line open: begin on a fresh one.
         lead = "\n" if self._as_json else ""
-        self._stream.write(f"{lead}{text}\n")
-        self._stream.flush()
+        try:
+            self._stream.write(f"{lead}{text}\n")
+            self._stream.flush()
+        except OSError:
+            if not nobody_reads(self._stream):
+                raise
+            give_up(self._stream)
 
     def _too_soon(self, event: Progress) -> bool:
+        if event.part and not self._as_json:
+            return True  # a terminal gets whole items only
         now = time.monotonic()
         if event.done < event.total and now - self._last_progress_s < PROGRESS_INTERVAL_S:
             return True

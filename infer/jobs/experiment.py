@@ -31,6 +31,7 @@ class ExperimentSettings:
     encoder: str | None = None
     f0_method: str | None = None
     fill_unvoiced: bool | None = None
+    speaker_names: list[str] | None = None  # by number, "" for one without a name
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,42 @@ def alone(lock_file: Path, what: str) -> Iterator[None]:
                 _release(file)
 
 
+@contextmanager
+def if_free(lock_file: Path) -> Iterator[bool]:
+    """Whether the lock could be taken at once; it is then held meanwhile."""
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    with lock_file.open("a+b") as file:
+        mine = _taken(file)
+        try:
+            yield mine
+        finally:
+            if mine:
+                with contextlib.suppress(OSError):
+                    _release(file)
+
+
+def is_held(lock_file: Path) -> bool:
+    """Whether a living process holds the lock. Looking does not disturb others who look."""
+    try:
+        with lock_file.open("r+b") as file:
+            return not any(_looked(file) for _ in range(LOOKS))
+    except OSError:
+        return False  # nobody has made it yet
+
+
+def _looked(file: BinaryIO) -> bool:
+    """True if the lock was free, and is again."""
+    try:
+        _look(file)
+    except OSError as error:
+        if error.errno in _BUSY:
+            time.sleep(POLL_S / 10 if LOOKS > 1 else 0)
+            return False
+        return True
+    _release(file)
+    return True
+
+
 def _wait_for(file: BinaryIO, what: str) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not _taken(file):
@@ -53,15 +89,24 @@ def _taken(file: BinaryIO) -> bool:
 if os.name == "nt":
     import msvcrt
 
+    LOOKS = 3  # there are no shared locks: two who look at once are in each other's way
+
     def _take(file: BinaryIO) -> None:
         file.seek(0)
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+
+    _look = _take
 
     def _release(file: BinaryIO) -> None:
         file.seek(0)
         msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
 else:
     import fcntl
+
+    LOOKS = 1
+
+    def _look(file: BinaryIO) -> None:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def _take(file: BinaryIO) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

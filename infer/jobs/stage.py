@@ -16,6 +16,7 @@ from typing import Any
 
 from infer.jobs.command import parse
 from infer.jobs.events import Failed, Report, Reporter
+from infer.jobs.lifeline import tied_to_reader
 from infer.lib.errors import RvcError
 
 EXIT_DONE, EXIT_BUG, EXIT_USAGE, EXIT_EXPECTED = 0, 1, 2, 3
@@ -51,6 +52,13 @@ def stage_main(
     except SystemExit as stop:
         return int(stop.code or 0)
     report = report or Reporter()
+    with tied_to_reader(sys.stdout):
+        return _run(options, (name, run_module), settle, report)
+
+
+def _run(options: Any, stage: tuple[str, str], settle: Callable[[Any], Any] | None, report: Report) -> int:
+    """Imports and runs the work; every failure is told and becomes an exit code."""
+    name, run_module = stage
     try:
         options = settle(options) if settle else options
         module = importlib.import_module(run_module)
