@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from infer.jobs.command import Command
-from infer.jobs.events import Event, sentence
-from infer.jobs.runner import Runner, Step
+from infer.jobs.events import Event, ItemFailed, sentence
+from infer.jobs.runner import Runner, StageFailed, Step
 from infer.lib.errors import BadInput
 from infer.stages.ckpt.options import (
     AUTO,
@@ -79,14 +79,14 @@ class Calls:
 
 
 def run_stage(options: Any) -> str:
-    """Runs an action of the stage as a command; returns what it said. Raises StageFailed with its reason."""
-    said: list[str] = []
-
-    def keep(event: Event) -> None:
-        said.append(sentence(event))
-
-    Runner(keep).run_step(Step(STAGE, [Command("infer.stages.ckpt", options)]))
-    return "\n".join(said)
+    """Runs an action of the stage as a command; returns what it said. Raises an RvcError with its reason."""
+    said: list[Event] = []
+    try:
+        Runner(said.append).run_step(Step(STAGE, [Command("infer.stages.ckpt", options)]))
+    except StageFailed as failure:
+        reasons = [event.reason for event in said if isinstance(event, ItemFailed)]
+        raise (BadInput("; ".join(reasons)) if reasons else failure) from failure
+    return "\n".join(sentence(event) for event in said)
 
 
 def _pitch_word(text: str) -> str:

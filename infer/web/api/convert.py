@@ -1,4 +1,4 @@
-"""infer_*: conversion for programs. Every call may name its voice; RVC's way of choosing it first works too."""
+"""infer_*: conversion for programs. A call names its voice, or uses the one its client chose before."""
 
 import threading
 from collections import OrderedDict
@@ -8,6 +8,8 @@ from pathlib import Path
 
 from gradio import FileData
 from gradio.context import LocalContext
+from gradio.processing_utils import save_file_to_cache
+from gradio.utils import get_upload_folder
 
 from infer.lib.errors import BadInput, RvcError
 from infer.lib.index_choice import typed_index_path
@@ -93,7 +95,7 @@ class Calls:
                 written.append(result.path)
         if not written:
             raise BadInput("no recording was converted", "; ".join(lines))
-        return "\n".join(lines), [FileData(path=str(path)) for path in written]
+        return "\n".join(lines), [FileData(path=_fetchable(path)) for path in written]
 
     def _convert(self, call, source: Path, target: Path | None = None) -> Result:
         voice = self._page.voices.path(call.voice or self._chosen_voice())
@@ -149,6 +151,11 @@ def _distinct(files: list[Path], format: str) -> Iterator[tuple[Path, str]]:
             name, number = f"{path.stem} {number}.{format}", number + 1
         taken.add(name)
         yield path, name
+
+
+def _fetchable(path: Path) -> str:
+    """A copy where the server lets clients fetch it: the output folder may be any folder."""
+    return save_file_to_cache(path, get_upload_folder())
 
 
 def _session() -> str:

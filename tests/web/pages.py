@@ -1,0 +1,78 @@
+"""A user's folders for tests of the page: tiny voices that convert for real, and a served page."""
+
+import contextlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import gradio as gr
+import torch
+
+import config
+from infer.lib import checkpoint
+from infer.lib.content import load_encoder
+from infer.lib.models.spec import ModelSpec
+from infer.lib.models.synthesizer import Synthesizer
+from infer.web.home import Home
+from infer.web.launch import free_port
+from tests.vc.conftest import SIZES
+
+AUDIO = Path(__file__).parents[1] / "data" / "audio"
+SPEECH = AUDIO / "sources" / "speech_m_48k_p286.flac"
+
+
+def make_home(root: Path) -> Home:
+    """Empty folders of experiments, voices and results; the shipped models."""
+    home = Home(
+        root=root,
+        assets=config.ASSETS,
+        logs=root / "logs",
+        weights=root / "weights",
+        output=root / "opt",
+        settings=lambda **chosen: config.settings(**{"device": "cpu"} | chosen),
+    )
+    for folder in (home.logs, home.weights):
+        folder.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+@cache
+def starter_name() -> str:
+    """What a voice records as its encoder when it was trained with the shipped one."""
+    return load_encoder("starter", config.ASSETS, "cpu", torch.float32).name
+
+
+def tiny_voice(path: Path, seed: int = 1, n_speakers: int = 3, **fields) -> Path:
+    """Writes a voice of random weights, loud enough to be heard; `seed` makes it its own."""
+    spec = ModelSpec("v2", 40000, fields.pop("use_f0", True), n_speakers, 1025, 32, **SIZES)
+    drawn = torch.Generator().manual_seed(seed)
+    weights = {
+        name: tensor if name.endswith("weight_g") else _filled(tensor, drawn)
+        for name, tensor in Synthesizer(spec, posterior=False).state_dict().items()
+    }
+    fields.setdefault("encoder", starter_name())
+    checkpoint.write_voice(path, checkpoint.VoiceFile(spec, weights, **fields))
+    return path
+
+
+def _filled(tensor: torch.Tensor, drawn: torch.Generator) -> torch.Tensor:
+    values = torch.randn(tensor.shape, generator=drawn)
+    return values / max(tensor[0].numel(), 1) ** 0.5 if tensor.dim() > 1 else 0.1 * values
+
+
+@contextlib.contextmanager
+def served(blocks: gr.Blocks) -> Iterator[str]:
+    """The address of `blocks`, served from this process on a free port."""
+    blocks.queue(default_concurrency_limit=4)
+    _, url, _ = blocks.launch(
+        server_name="127.0.0.1",
+        server_port=free_port("127.0.0.1", 17865),
+        prevent_thread_lock=True,
+        show_error=True,
+        ssr_mode=False,
+        quiet=True,
+    )
+    try:
+        yield url
+    finally:
+        blocks.close(verbose=False)
