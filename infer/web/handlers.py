@@ -8,7 +8,6 @@ from typing import Any
 
 import gradio as gr
 
-from infer.jobs.stage import os_sentence
 from infer.lib.errors import RvcError
 from infer.web.errors_i18n import translated
 from infer.web.i18n import language_of, say
@@ -52,12 +51,8 @@ def bubble(error: Exception) -> gr.Error:
 
 def reason(error: Exception, language: str) -> str:
     """One sentence: what happened and what to do."""
-    if isinstance(error, RvcError):
+    if isinstance(error, RvcError | OSError) or (isinstance(error, ValueError) and str(error)):
         return translated(error, language)
-    if isinstance(error, OSError):
-        return os_sentence(error)
-    if isinstance(error, ValueError) and str(error):
-        return str(error)
     log.error("a handler of the page failed", exc_info=error)
     text = f"{type(error).__name__}: {error}"
     return say(language, "common.bug", error=text)
