@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 
 from infer.jobs.stage import os_sentence
 from infer.lib.errors import RvcError
-from infer.web.i18n import DEFAULT, say, texts
+from infer.web.i18n import DEFAULT, language_of, say, texts
 
 AREA = "errors."
 OWN_KEYS = ("errors.heading", "errors.joined")  # not sentences of the library
@@ -39,8 +39,19 @@ class Found:
     weight: int
 
 
+class Said(RvcError):
+    """A failure of the page itself: its sentence is in the language of the page already."""
+
+
+def refusal(key: str, /, **values: object) -> Said:
+    """The failure that the text `key` describes, in the language of the page that asks."""
+    return Said(say(language_of(), key, **values))
+
+
 def translated(error: Exception, language: str) -> str:
     """The failure as one sentence of `language`: what happened and what to do."""
+    if isinstance(error, Said):
+        return str(error)
     if isinstance(error, RvcError) and error.hint and language != DEFAULT:
         found = _joined(error.message.rstrip("."), ": ", error.hint, language)
         return found.text if found else say(language, "errors.heading", error=str(error))

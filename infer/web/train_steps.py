@@ -1,0 +1,142 @@
+"""From the form of the Train tab to the commands: which steps a button runs, and what must hold before."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from infer.jobs.detached import JobStore
+from infer.jobs.events import silent
+from infer.jobs.experiment import Experiment
+from infer.jobs.runner import Step
+from infer.lib.encoder_choice import encoder_family
+from infer.lib.errors import RvcError
+from infer.stages import chain
+from infer.web.advice import advise
+from infer.web.errors_i18n import refusal
+from infer.web.home import Home
+from infer.web.train_facts import ExperimentFacts, facts_of
+from infer.web.train_form import TrainForm, experiment_of, options_of, save_form
+
+PREPROCESS, PITCH, CONTENT, INDEX, TRAIN = "preprocess", "extract_f0", "extract_content", "index", "train"
+EXTRACTION = (PITCH, CONTENT)
+ALL = (PREPROCESS, PITCH, CONTENT, INDEX, TRAIN)  # the index first: every saved epoch is heard with it
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a button asks for. `confirmed`: the user wants to train on too little data."""
+
+    form: TrainForm
+    names: tuple[str, ...]
+    confirmed: bool = False
+
+
+def start(jobs: JobStore, home: Home, device: str, order: Order) -> str:
+    """Checks, keeps the form with its experiment, starts the job; returns its id. Raises RvcError."""
+    experiment = experiment_of(home, order.form.experiment)
+    facts = facts_of(home, experiment)
+    steps = steps_of(order, home, device, facts)
+    experiment.root.mkdir(parents=True, exist_ok=True)
+    save_form(experiment, order.form)
+    title = f"{experiment.name}: {', '.join(step.name for step in steps)}"
+    return jobs.start(title, steps, experiment=experiment.root)
+
+
+def steps_of(order: Order, home: Home, device: str, facts: ExperimentFacts) -> list[Step]:
+    """The steps in their order, nothing started. Raises what makes them impossible, as one sentence."""
+    form = order.form
+    check(order, facts)
+    plain = options_of(form, home, device)
+    makers = {
+        PREPROCESS: lambda: chain.preprocess_step(plain, facts.experiment),
+        PITCH: lambda: chain.pitch_step(options_of(form, home, device, form.pitch_gpus), facts.experiment),
+        CONTENT: lambda: chain.content_step(options_of(form, home, device, form.gpus), facts.experiment),
+        INDEX: lambda: chain.index_step(plain, facts.experiment),
+        TRAIN: lambda: _training(form, home, device, facts.experiment),
+    }
+    if CONTENT in order.names:
+        encoder_family(plain.encoder, home.assets)  # a missing encoder is told now
+    names = [name for name in ALL if name in order.names]
+    return [makers[name]() for name in names if form.use_f0 or name != PITCH]
+
+
+def _training(form: TrainForm, home: Home, device: str, experiment: Experiment) -> Step:
+    options = options_of(form, home, device, form.train_gpus)
+    return chain.training_step(options, experiment, silent)
+
+
+def check(order: Order, facts: ExperimentFacts) -> None:
+    """Refuses what would fail, or spoil an experiment, later."""
+    form, name = order.form, facts.experiment.name
+    if facts.sample_rate not in (None, form.sample_rate):
+        raise refusal("train.refuse.rate", name=name, was=facts.sample_rate, asked=form.sample_rate)
+    if TRAIN in order.names and facts.is_trained:
+        if facts.version not in (None, form.version):
+            raise refusal("train.refuse.version", name=name, was=facts.version, asked=form.version)
+        if facts.use_f0 not in (None, form.use_f0):
+            raise refusal("train.refuse.f0", name=name)
+    if PREPROCESS in order.names:
+        _check_recordings(form)
+    elif not facts.clips:
+        raise refusal("train.refuse.no_clips", name=name)
+    if TRAIN in order.names:
+        _check_enough(order, facts)
+
+
+def _check_recordings(form: TrainForm) -> None:
+    if not form.trainset:
+        raise refusal("train.refuse.no_trainset")
+    if not Path(form.trainset).expanduser().is_dir():
+        raise refusal("train.refuse.no_folder", path=form.trainset)
+
+
+def _check_enough(order: Order, facts: ExperimentFacts) -> None:
+    """Training on less than a minute is wanted, or refused; before slicing the recordings are measured."""
+    if order.confirmed:
+        return
+    if PREPROCESS in order.names:
+        minutes = recorded_minutes(Path(order.form.trainset).expanduser())
+        report = {"usable_minutes": minutes} if minutes is not None else None
+    else:
+        report = facts.report
+    if report is not None and advise(report).needs_confirmation:
+        raise refusal("train.refuse.too_little", seconds=round(60 * advise(report).minutes))
+
+
+MEASURED_FILES = 60  # more than these are surely more than a minute
+
+
+def recorded_minutes(folder: Path) -> float | None:
+    """Length of the recordings in a folder, by their headers; None if there are many or one does not tell."""
+    from infer.lib.audio import find_audio  # numpy, scipy
+    from infer.lib.audio_decode import probe
+
+    paths = find_audio(folder)
+    if not paths:
+        raise refusal("train.refuse.empty_folder", path=folder)
+    if len(paths) > MEASURED_FILES:
+        return None
+    try:
+        return sum(probe(path).seconds for path in paths) / 60
+    except RvcError:
+        return None  # slicing will say which file and why
+
+
+def pretrained(form: TrainForm, home: Home) -> tuple[str, str]:
+    """RVC's bases for the choices of the form, as paths from the project's folder; "" where none fits."""
+    try:
+        options = options_of(replace(form, pretrain_g="", pretrain_d="", config=""), home, "cpu")
+        fits = encoder_family(form.encoder or "auto", home.assets) == "hubert"
+    except (ValueError, OSError):
+        return "", ""
+    paths = [chain.pretrained_path(options, letter) for letter in "GD"]
+    return tuple(shown(path, home) if fits and path.is_file() else "" for path in paths)
+
+
+def is_standard_base(text: str, home: Home) -> bool:
+    """Whether a base is one of RVC's own, which follow the choices, rather than the user's."""
+    return not text or (home.root / text).parent.parent == home.assets
+
+
+def shown(path: Path, home: Home) -> str:
+    """Relative to the project's folder where it lies inside."""
+    return path.relative_to(home.root).as_posix() if path.is_relative_to(home.root) else str(path)
