@@ -204,7 +204,7 @@ def test_nothing_passes_a_shell_or_is_evaluated():
 
 
 def test_the_environment_is_not_changed():
-    """But by the shared main(), for the text encoding of child processes, and by the page's start, for proxies."""
+    """But by the shared main(), for the encoding of child processes, and by the page, for proxies."""
     allowed = (Path("infer/jobs/stage.py"), Path("infer-web.py"))
     offenders = []
     for path, tree in sources().items():
