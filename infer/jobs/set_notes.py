@@ -37,4 +37,4 @@ def _curve(path) -> np.ndarray | None:
         curve = np.load(path)
     except (OSError, ValueError, EOFError):
         return None
-    return curve if curve.ndim == 1 and curve.dtype.kind == "f" else None
+    return curve if curve.ndim == 1 and curve.dtype.kind in "fiu" else None

@@ -1,10 +1,12 @@
 """Mixing voices, and telling how alike two of them are."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from infer.lib.checkpoint_layout import median_of, names_of, voice_notes
 from infer.lib.checkpoint_voice import VoiceFile
 from infer.lib.checkpoint_weights import Tensors, fused_weight
 from infer.lib.errors import BadInput
@@ -36,7 +38,8 @@ def merge_voices(voices: Sequence[VoiceFile], weights: Sequence[float], info: st
     if spec.n_speakers != len(mixed[SPEAKERS]):
         spec = type(spec)(**{**vars(spec), "n_speakers": len(mixed[SPEAKERS])})
     encoder = next((voice.encoder for voice in voices if voice.encoder), None)
-    return VoiceFile(spec, mixed, info, encoder, voices[0].fill_unvoiced, _notes(voices), fused)
+    notes = _notes(voices) | _set_notes(voices, shares)
+    return VoiceFile(spec, mixed, info, encoder, voices[0].fill_unvoiced, notes, fused)
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,17 @@ def _notes(voices: Sequence[VoiceFile]) -> dict[str, str]:
         if texts:
             notes[key] = "; ".join(dict.fromkeys(texts))
     return notes
+
+
+def _set_notes(voices: Sequence[VoiceFile], shares: Sequence[float]) -> dict:
+    """The speakers' names if all parents agree, and the mean of the median pitches if all tell theirs."""
+    names = {names_of(voice.extra) for voice in voices}
+    medians = [median_of(voice.extra) for voice in voices]
+    median = None
+    if all(medians):
+        octaves = sum(share * math.log2(hz) for share, hz in zip(shares, medians, strict=True)) / sum(shares)
+        median = 2**octaves
+    return voice_notes(median, names.pop() if len(names) == 1 else None)
 
 
 def _pairs(first: VoiceFile, second: VoiceFile) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:

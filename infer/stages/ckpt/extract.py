@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infer.jobs.experiment import Experiment
+from infer.jobs.set_notes import set_notes
 from infer.lib.checkpoint import (
     TrainingCheckpoint,
     VoiceFile,
@@ -12,6 +13,7 @@ from infer.lib.checkpoint import (
     voice_from_training,
 )
 from infer.lib.checkpoint_kinds import other_kind
+from infer.lib.checkpoint_layout import MEDIAN_HZ, SPEAKER_NAMES
 from infer.lib.errors import BadCheckpoint, BadInput, MissingFile
 from infer.lib.models.spec import ModelSpec, read_config
 from infer.stages.ckpt.options import AUTO, ExtractOptions
@@ -43,11 +45,21 @@ def voice_of_checkpoint(options: ExtractOptions) -> tuple[VoiceFile, Found]:
         options.info or f"{checkpoint.iteration}epoch",
         options.encoder or checkpoint.extra.get("encoder") or settings.encoder,
         fill_unvoiced=bool(settings.fill_unvoiced if fill is None else fill),
-        extra={key: text for key in ("author", "licence") if (text := getattr(options, key))},
+        extra=_extra(options, checkpoint, experiment, spec.use_f0),
         source=path,
     )
     in_experiment = experiment.config_file.is_file() or experiment.settings_file.is_file()
     return voice, Found(path, checkpoint.iteration, experiment.name if in_experiment else path.stem)
+
+
+def _extra(
+    options: ExtractOptions, checkpoint: TrainingCheckpoint, experiment: Experiment, use_f0: bool
+) -> dict:
+    """What is known of the training set (by the checkpoint itself, else by its experiment), and the terms."""
+    keys = (MEDIAN_HZ, SPEAKER_NAMES)
+    recorded = {key: checkpoint.extra[key] for key in keys if key in checkpoint.extra}
+    terms = {key: text for key in ("author", "licence") if (text := getattr(options, key))}
+    return {**set_notes(experiment, use_f0), **recorded, **terms}
 
 
 def checkpoint_path(given: Path) -> Path:

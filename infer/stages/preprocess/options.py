@@ -15,7 +15,7 @@ MAX_SPEAKER_ID = N_SPEAKERS - 1
 class PreprocessOptions:
     """Slice a folder of recordings into training clips; run again to pick up changes.
 
-    Subfolders named 0, 1, 2 ... hold the recordings of these speakers.
+    Subfolders named 0, 1, 2 ... hold the recordings of these speakers; a name may follow: `1 anna`, `2_bob`.
     """
 
     trainset: Path = option(help="folder of recordings", aliases=("--trainset-dir",))

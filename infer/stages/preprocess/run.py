@@ -24,7 +24,9 @@ from infer.stages.preprocess.manifest import (
     finished,
     make_plan,
 )
-from infer.stages.preprocess.options import MAX_SPEAKER_ID, PreprocessOptions
+from infer.stages.preprocess.options import PreprocessOptions
+from infer.stages.preprocess.pitch_range import pitch_range
+from infer.stages.preprocess.speakers import Speakers
 from infer.stages.preprocess.summary import summarise, what_was_left_out, why_unusable
 
 STAGE = "preprocess"
@@ -72,6 +74,7 @@ class _Job:
     ):
         self.options, self.experiment, self.manifest = options, experiment, manifest
         self.report = report
+        self.speakers = Speakers(options.speaker_id)
         self.key = (options.sample_rate, options.slice_s)
         self.failed: dict[str, str] = {}  # name -> reason
         for folder in (experiment.gt_wavs, experiment.wavs_16k):
@@ -93,24 +96,17 @@ class _Job:
         return plan
 
     def _recordings(self, paths: list[Path]) -> list[Recording]:
-        recordings, odd = [], set()
+        recordings = []
         for path in paths:
             relative = path.relative_to(self.options.trainset)
-            folder = relative.parts[0] if len(relative.parts) > 1 else ""
-            is_speaker = folder.isascii() and folder.isdigit()
-            if is_speaker and int(folder) > MAX_SPEAKER_ID:
-                odd.add(folder)
-                is_speaker = False
-            speaker = int(folder) if is_speaker else self.options.speaker_id
             try:
                 digest = sha256_file(path)
             except OSError as error:
                 self._fail(relative.as_posix(), f"it cannot be read: {error.strerror or error}")
                 continue
-            recordings.append(Recording(relative.as_posix(), path, digest, speaker))
-        if odd:
-            names = ", ".join(sorted(odd))
-            self.report(Log(f"speakers have numbers up to {MAX_SPEAKER_ID}; not a speaker: folder {names}"))
+            recordings.append(Recording(relative.as_posix(), path, digest, self.speakers.of(relative)))
+        for remark in self.speakers.remarks():
+            self.report(Log(remark))
         return recordings
 
     def slice(self, plan: Plan) -> None:
@@ -154,7 +150,9 @@ class _Job:
         self.manifest.sources = {source.name: source for source in sources}
         self.manifest.save()
         self.experiment.write_speakers({stem: s.speaker for s in sources for stem in s.stems()})
-        self.experiment.update_settings(sample_rate=self.options.sample_rate)
+        names = self.speakers.names({source.speaker for source in sources if source.outcome.clips})
+        self.experiment.update_settings(sample_rate=self.options.sample_rate, speaker_names=names)
+        summary["pitch_hz"] = pitch_range(self.experiment)
         write_text(self.experiment.report_file, json.dumps(summary, indent=1) + "\n")
         if gone:
             self.report(Log(f"removed the clips of {len(gone)} recordings that are gone"))

@@ -4,11 +4,12 @@ import dataclasses
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from infer.jobs.events import ItemFailed, Log, Report
 from infer.jobs.experiment import Experiment, ExperimentSettings, TrainItem
+from infer.jobs.set_notes import set_notes
 from infer.lib.errors import BadInput, MissingFile, RvcError
 from infer.lib.files import write_text
 from infer.lib.models.spec import VERSIONS, Config, DataConfig, ModelSpec, read_config, standard_config
@@ -22,7 +23,10 @@ MUTE_LINES = 2  # as in RVC: the voice learns what silence is
 
 @dataclass(frozen=True)
 class Plan:
-    """One run. `clips` are trained on; `heldout` are not, unless there are too few (`spared` is False)."""
+    """One run. `clips` are trained on; `heldout` are not, unless there are too few (`spared` is False).
+
+    `notes` is what the voice tells of its training set.
+    """
 
     options: TrainOptions
     experiment: Experiment
@@ -32,6 +36,7 @@ class Plan:
     clips: list[Clip]
     heldout: list[Clip]
     spared: bool
+    notes: dict = field(default_factory=dict)
 
 
 def make_plan(options: TrainOptions, experiment: Experiment, earlier: Sequence[str], report: Report) -> Plan:
@@ -57,7 +62,8 @@ def make_plan(options: TrainOptions, experiment: Experiment, earlier: Sequence[s
     kept = [clip for clip in clips if clip.item.stem not in chosen]
     listeners = [clip for clip in clips if clip.item.stem in chosen] or clips[:1]
     kept += _mute(experiment, options, config.data, report)
-    return Plan(options, experiment, settings, config, spec, kept, listeners, bool(chosen))
+    notes = set_notes(experiment, options.use_f0)
+    return Plan(options, experiment, settings, config, spec, kept, listeners, bool(chosen), notes)
 
 
 def _check_weights_folder(folder: Path) -> None:

@@ -85,6 +85,7 @@ class Training:
             f"{self.progress.epoch}epoch",
             plan.settings.encoder,
             fill_unvoiced=bool(plan.settings.fill_unvoiced),
+            extra=plan.notes,
         )
         path = plan.options.weights / f"{name}.pth"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,6 +111,7 @@ class Training:
             "spec": spec_record(plan.spec),
             "encoder": plan.settings.encoder,
             "fill_unvoiced": bool(plan.settings.fill_unvoiced),
+            **plan.notes,
             **self.epoch_record(),
             "heldout": [clip.item.stem for clip in plan.heldout] if plan.spared else [],
             "scaler": self.settings.precision.scaler.state_dict(),

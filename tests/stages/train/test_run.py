@@ -43,6 +43,7 @@ def test_training_learns_and_leaves_a_voice(experiment):
     }  # fmt: skip
     voice = read_voice(weights / "my voice é.pth")
     assert (voice.encoder, voice.info, voice.spec.rate_label) == ("starter-1:abc", "4epoch", "40k")
+    assert 100 < voice.extra["median_hz"] < 180
     assert experiment.checkpoints() == [8, 16]
     assert any("heldout_mel" in metric.values for metric in recorder.of(Metric))
     assert len(experiment.filelist.read_text(encoding="utf-8").splitlines()) == 8
