@@ -17,6 +17,7 @@ from infer.jobs.events import Event, Failed, Report, Reporter
 from infer.jobs.runner import variables
 from infer.lib import devices
 from infer.stages.train.options import TrainOptions
+from infer.stages.train.stop import stop_signals
 
 POLL_S = 0.2
 GRACE_S = 30.0  # for the other processes when one has ended badly, or to save after a stop
@@ -82,10 +83,7 @@ def _environment(number: int, size: int, port: int) -> dict[str, str]:
 
 def _wait(children: list[subprocess.Popen]) -> int:
     """Passes stops on, and ends all when one has failed. Returns the first bad exit code, or 0."""
-    old = {
-        number: signal.signal(number, lambda *_: _ask_to_stop(children))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    old = {number: signal.signal(number, lambda *_: _ask_to_stop(children)) for number in stop_signals()}
     first_bad, deadline = 0, None
     try:
         while None in (codes := [child.poll() for child in children]):

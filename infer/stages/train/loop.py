@@ -48,6 +48,7 @@ class Loop:
     def run(self) -> None:
         """Raises Stopped after a signal and NotFinite after losses that are no numbers."""
         options, progress = self.training.plan.options, self.training.progress
+        self._tell_progress(progress.epoch + 1, progress.batch)  # where speed is measured from
         while progress.epoch < options.total_epoch and not self.ended_early:
             self._epoch(progress.epoch + 1)
 
@@ -72,9 +73,17 @@ class Loop:
             self._show(epoch, number, batch, result)
         training.progress.step += 1
         training.progress.batch = number + 1
+        if number + 1 < self.per_epoch:
+            self._tell_progress(epoch, number + 1)
         due = training.progress.step % CHECK_EVERY == 0 or self._alone_and_stopped()
         if due and number + 1 < self.per_epoch:  # the end of an epoch has its own look
             self._check()
+
+    def _tell_progress(self, epoch: int, steps: int) -> None:
+        """`steps` of `epoch` are done. Reports are thinned by whoever writes them."""
+        item = f"epoch {epoch}, step {steps} of {self.per_epoch}"
+        total = self.training.plan.options.total_epoch
+        self.around.report(ProgressEvent(epoch - 1, total, item, steps / self.per_epoch))
 
     def _alone_and_stopped(self) -> bool:
         """One process may stop at any step; several must agree, at a step that all of them look at."""

@@ -17,6 +17,12 @@ class NotFinite(RvcError):
     """The losses are no longer numbers."""
 
 
+def stop_signals() -> list[signal.Signals]:
+    """What asks training to save and end. SIGBREAK is all that the Stop button can send on Windows."""
+    names = ("SIGINT", "SIGTERM", "SIGBREAK")
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+
 class StopSignal:
     """Remembers SIGINT or SIGTERM, so that training ends between two steps. A second SIGINT ends at once."""
 
@@ -28,8 +34,7 @@ class StopSignal:
         if threading.current_thread() is not threading.main_thread():
             yield self  # only the main thread may watch signals; a test's thread trains without
             return
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        old = {number: signal.signal(number, self._receive) for number in numbers}
+        old = {number: signal.signal(number, self._receive) for number in stop_signals()}
         try:
             yield self
         finally:
