@@ -262,7 +262,7 @@ def _switch(page, tab) -> None:
 
 def _click_refresh(page) -> None:
     with page.expect_response(lambda response: "/gradio_api/" in response.url and response.ok) as answer:
-        page.locator("#convert-refresh").click()
+        page.locator("#rvc-refresh").click()
     answer.value.finished()
 
 
