@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_STEP_SUFFIX = re.compile(r"_e\d+_s\d+$")
+_STEP_SUFFIX = re.compile(r"_e\d+_s\d+$", re.IGNORECASE)
 _ADDED = re.compile(r"added_ivf\d+_flat_nprobe_\d+_(?P<name>.+)_v[12]$")
 
 
@@ -24,7 +24,7 @@ def find_index_for(voice: Path | str, roots: Sequence[Path]) -> IndexChoice:
     stem anywhere in the path (RVC 2.2); within each the earlier root, then the newest file.
     """
     stem = Path(voice).name.split(".")[0].lower()
-    experiment = _STEP_SUFFIX.sub("", Path(voice).stem.lower())
+    experiment = experiment_of(voice).lower()
     ranked = []
     for order, root in enumerate(roots):
         for path in _candidates(Path(root)):
@@ -36,6 +36,11 @@ def find_index_for(voice: Path | str, roots: Sequence[Path]) -> IndexChoice:
         return IndexChoice(path, f"{path.name} fits the voice {Path(voice).name}")
     places = " or ".join(str(root) for root in roots)
     return IndexChoice(None, f"no index file below {places} carries the name {experiment!r}")
+
+
+def experiment_of(voice: Path | str) -> str:
+    """The experiment that a voice file is named after: `anna_e10_s500.pth` belongs to `anna`."""
+    return _STEP_SUFFIX.sub("", Path(voice).stem)
 
 
 def typed_index_path(text: str) -> Path | None:

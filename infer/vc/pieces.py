@@ -16,6 +16,7 @@ from infer.vc import chunks
 from infer.vc.chunks import Piece
 from infer.vc.features import frame_count, piece_features
 from infer.vc.noise import Noise
+from infer.vc.notes import Note
 from infer.vc.options import ConvertOptions
 from infer.vc.shelf import ModelShelf
 from infer.vc.timing import Stopwatch
@@ -124,7 +125,9 @@ class PieceConverter:
             raise BadCheckpoint(
                 f"{voice.path.name} produces values that are not numbers", "the file is damaged"
             )
-        self.warnings.append(f"{voice.path.name} overflows in half precision; it was used in fp32")
+        self._note(
+            "overflow", "{voice} overflows in half precision; it was used in fp32", voice=voice.path.name
+        )
         self.kit = replace(self.kit, voice=voice.in_fp32)
         return self._synthesize(features, pitch, start)
 
@@ -137,14 +140,16 @@ class PieceConverter:
         plan = chunks.smaller(self.plan, seconds)
         if plan is not None:
             self.plan = plan
-            self._warn(f"{device} ran out of memory; continued with pieces of about {plan.x_center:g} s")
+            sentence = "{device} ran out of memory; continued with pieces of about {seconds} s"
+            self._note("smaller_pieces", sentence, device=device, seconds=f"{plan.x_center:g}")
         elif device != "cpu":
             self.kit = self.kit.on_cpu()
-            self._warn(f"{device} ran out of memory even with short pieces; converted on the CPU")
+            sentence = "{device} ran out of memory even with short pieces; converted on the CPU"
+            self._note("on_cpu", sentence, device=device)
         else:
             raise NoDevice(
                 "this machine has too little free memory for the conversion", "close other programs"
             )
 
-    def _warn(self, sentence: str) -> None:
-        self.warnings.append(sentence)
+    def _note(self, kind: str, sentence: str, **values: object) -> None:
+        self.warnings.append(Note(kind, sentence, **values))

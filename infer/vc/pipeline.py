@@ -18,6 +18,7 @@ from infer.lib.f0.curve import FRAMES_PER_SECOND, F0Curve
 from infer.lib.retrieval import FeatureIndex
 from infer.vc import chunks, pitch
 from infer.vc.noise import Noise, seeded
+from infer.vc.notes import Note
 from infer.vc.options import ConvertOptions
 from infer.vc.pieces import OUT_OF_MEMORY, Kit, PieceConverter, ProgressCall, Source
 from infer.vc.shelf import ModelShelf
@@ -79,7 +80,8 @@ def convert(
         kit = gather(voice, shelf, options, index)
         padded = chunks.pad(high_passed(prepared(source)), plan)
     if kit.index is None and options.index_rate > 0:
-        warnings.append(f"no feature index was used with {voice.path.name}; the likeness may be weaker")
+        sentence = "no feature index was used with {voice}; the likeness may be weaker"
+        warnings.append(Note("no_index", sentence, voice=voice.path.name))
     curve, method = None, None
     if voice.spec.use_f0:
         with watch("f0"):
@@ -199,5 +201,6 @@ def _tracked(shelf: ModelShelf, track: Callable[[ModelShelf], F0Curve], warnings
     except OUT_OF_MEMORY:
         if shelf.device == "cpu":
             raise
-    warnings.append(f"{shelf.device} ran out of memory; the pitch was found on the CPU")
+    sentence = "{device} ran out of memory; the pitch was found on the CPU"
+    warnings.append(Note("pitch_on_cpu", sentence, device=shelf.device))
     return track(shelf.on_cpu())
