@@ -43,7 +43,7 @@ ANSWER = {
 
 
 def home(tmp_path):
-    return Home(tmp_path, tmp_path / "assets", tmp_path / "logs", tmp_path / "weights", settings=dict)
+    return Home(tmp_path, tmp_path / "assets", tmp_path / "logs", tmp_path / "weights", tmp_path / "opt", settings=dict)
 
 
 def doctor(text: str) -> tuple[str, ...]:
