@@ -39,12 +39,12 @@ def text(options: type, name: str, key: str, **settings: Any) -> gr.Textbox:
 
 
 def radio(options: type, name: str, key: str, **settings: Any) -> gr.Radio:
-    settings.setdefault("choices", choices_of(options, name))
+    settings = {"choices": settings.get("choices") or choices_of(options, name)} | settings
     return gr.Radio(**_common(options, name, key, settings))
 
 
 def dropdown(options: type, name: str, key: str, **settings: Any) -> gr.Dropdown:
-    settings.setdefault("choices", choices_of(options, name))
+    settings = {"choices": settings.get("choices") or choices_of(options, name)} | settings
     return gr.Dropdown(**_common(options, name, key, settings))
 
 

@@ -1,0 +1,72 @@
+"""Loss curves of the experiment, live: the five losses, and apart from them the held-out mel loss."""
+
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from infer.lib.errors import RvcError
+from infer.web.handlers import guarded
+from infer.web.i18n import language_of, say, t
+from infer.web.loss_chart import heldout_table, loss_table
+from infer.web.page import QUIET, Page
+from infer.web.tabs.train_html import note
+from infer.web.tabs.train_layout import quiet_html
+from infer.web.train_form import experiment_of
+
+if TYPE_CHECKING:
+    from infer.jobs.events import Metric
+
+HELD_OUT = "heldout_mel"
+
+
+class ChartPanel:
+    """Redrawn when there are new numbers, at most once a second."""
+
+    def __init__(self, page: Page, picker: gr.Dropdown):
+        self.page, self.picker = page, picker
+
+    def build(self) -> None:
+        self.seen = gr.State("")
+        with gr.Accordion(t("train.chart"), open=True, visible=False, elem_id="train-chart") as self.box:
+            self.losses = gr.LinePlot(x="step", y="value", color="loss", height=260, show_label=False)
+            self.best = quiet_html("train-best")
+            self.held_out = gr.LinePlot(
+                x="step", y="value", height=180, label=t("train.held_out"), visible=False
+            )
+
+    def wire(self) -> None:
+        watched = [self.picker, self.seen]
+        self.page.second.tick(guarded(self.watch), watched, [self.seen], **QUIET)
+        outputs = [self.box, self.losses, self.best, self.held_out]
+        self.seen.change(guarded(self.draw), [self.picker], outputs, **QUIET)
+
+    def watch(self, name: str, seen: str) -> Any:
+        metrics = self._metrics(name)
+        now = f"{name}|{len(metrics)}|{metrics[-1].step if metrics else 0}"
+        return now if now != seen else gr.skip()
+
+    def draw(self, name: str) -> list:
+        metrics = self._metrics(name)
+        spoken = heldout_table(metrics)
+        return [
+            gr.update(visible=bool(metrics)),
+            loss_table(metrics),
+            best_html(metrics, language_of()),
+            gr.update(value=spoken, visible=len(spoken) > 0),
+        ]
+
+    def _metrics(self, name: str) -> "list[Metric]":
+        try:
+            return self.page.jobs.metrics(experiment_of(self.page.home, name).root)
+        except RvcError:
+            return []
+
+
+def best_html(metrics: "list[Metric]", language: str) -> str:
+    """Which saved epoch speaks the held-out clips best so far; nothing stops by itself on it."""
+    spoken = [metric for metric in metrics if isinstance(metric.values.get(HELD_OUT), float)]
+    if not spoken:
+        return ""
+    best = min(spoken, key=lambda metric: metric.values[HELD_OUT])
+    text = say(language, "train.best", epoch=best.epoch, loss=f"{best.values[HELD_OUT]:.2f}")
+    return note(f"★ {text}")
