@@ -77,9 +77,11 @@ def restored_form(facts: ExperimentFacts, now: TrainForm) -> TrainForm:
 
 def newest_checkpoint(experiment: Experiment) -> FileHeader | None:
     """What the generator says that training goes on from; None if there is none that can be read."""
-    if not experiment.checkpoints():
-        return None
-    path = experiment.generator_files()[0]
+    return generator_header(experiment.generator_files()[0]) if experiment.checkpoints() else None
+
+
+def generator_header(path: Path) -> FileHeader | None:
+    """What a training checkpoint says of itself; None if it cannot be read."""
     try:
         return _header(path, path.stat().st_mtime_ns)
     except (RvcError, OSError):
