@@ -113,12 +113,20 @@ def write_voice(path: Path | str, voice: VoiceFile, order: str = "training") -> 
     _save(Path(path), voice_content(voice, order))
 
 
-def set_info(source: Path | str, target: Path | str, info: str) -> None:
-    """Writes the voice `source` with another info text to `target`; all else stays as it is."""
+def set_info(
+    source: Path | str, target: Path | str, info: str | None = None, notes: Mapping[str, Any] | None = None
+) -> None:
+    """Writes the voice `source` with another info text, or other notes behind RVC's keys, to `target`; all
+    else stays as it is. A note that is empty goes away."""
     source = Path(source)
     content = _content_of_kind(source, "voice", ("voice",))
     voice_from_content(content, source)
-    content["info"] = info
+    if info is not None:
+        content["info"] = info
+    for key, value in (notes or {}).items():
+        content.pop(key, None)
+        if value:
+            content[key] = value
     _save(Path(target), content)
 
 

@@ -1,4 +1,4 @@
-"""`python -m infer.stages.ckpt`: extract, merge, show, set-info and compare voice files."""
+"""`python -m infer.stages.ckpt`: work on voice files: extract, merge, show, share and so on."""
 
 import sys
 from collections.abc import Sequence

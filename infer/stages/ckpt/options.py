@@ -9,7 +9,8 @@ from infer.jobs.command import option
 from infer.lib.files import REPO
 from infer.lib.models.spec import RATE_LABELS, VERSIONS
 
-WEIGHTS = REPO / "weights"
+WEIGHTS, LOGS = REPO / "weights", REPO / "logs"
+INDEX_AUTO, INDEX_NONE = "auto", "none"
 AUTO = "auto"
 
 
@@ -80,12 +81,14 @@ class ShowOptions:
 
 @dataclass(frozen=True)
 class SetInfoOptions:
-    """Change the information text of a voice; everything else stays as it is."""
+    """Change what a voice says about itself; everything else stays as it is."""
 
     ACTION: ClassVar[str] = "set-info"
 
     voice: Path = option(help="a voice file", positional=True)
     info: str = option(help="the new text")
+    author: str = option("", help="who made the voice; empty: as it is")
+    licence: str = option("", help="terms of use; empty: as they are", aliases=("--license",))
     name: str = option("", help="write a new voice of this name instead of changing the file")
     weights: Path = option(WEIGHTS, help="folder of the voices, for --name")
     overwrite: bool = option(False, help="replace another voice of this name")
@@ -101,7 +104,57 @@ class CompareOptions:
     second: Path = option(help="a voice file", positional=True)
 
 
+@dataclass(frozen=True)
+class ExportOptions:
+    """Pack a voice with its index into one zip to share."""
+
+    ACTION: ClassVar[str] = "export"
+
+    voice: Path = option(help="a voice file, or the name of one", positional=True)
+    index: str = option(INDEX_AUTO, help="its index file; auto: the one that fits, below --logs; none")
+    author: str = option("", help="who made the voice; empty: as the voice says")
+    licence: str = option("", help="terms of use; empty: as the voice says", aliases=("--license",))
+    output: Path | None = option(None, help="the zip, or a folder for it (none: beside the voice)")
+    weights: Path = option(WEIGHTS, help="folder of the voices")
+    logs: Path = option(LOGS, help="folder of the experiments")
+    overwrite: bool = option(False, help="replace a file of this name")
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """Take in a shared voice: a zip, a voice file, or a voice file and its index."""
+
+    ACTION: ClassVar[str] = "import"
+
+    files: tuple[Path, ...] = option(help="a zip; or a .pth; or a .pth and an .index", positional=True)
+    name: str = option("", help="name of the voice; empty: its own")
+    weights: Path = option(WEIGHTS, help="folder of the voices")
+    logs: Path = option(LOGS, help="folder of the experiments; the index goes into one of the voice's name")
+    overwrite: bool = option(False, help="replace another voice of this name")
+
+
+@dataclass(frozen=True)
+class DeleteOptions:
+    """Remove a voice for good."""
+
+    ACTION: ClassVar[str] = "delete"
+
+    voice: Path = option(help="a voice file in --weights, or the name of one", positional=True)
+    index: bool = option(False, help="its index too, if no other voice uses that")
+    weights: Path = option(WEIGHTS, help="folder of the voices; nothing outside it is removed")
+    logs: Path = option(LOGS, help="folder of the experiments, for --index")
+
+
 ACTIONS = {
     options.ACTION: options
-    for options in (ExtractOptions, MergeOptions, ShowOptions, SetInfoOptions, CompareOptions)
+    for options in (
+        ExtractOptions,
+        MergeOptions,
+        ShowOptions,
+        SetInfoOptions,
+        CompareOptions,
+        ExportOptions,
+        ImportOptions,
+        DeleteOptions,
+    )
 }

@@ -20,15 +20,20 @@ from infer.lib.checkpoint_layout import median_of, names_of
 from infer.lib.errors import BadInput, RvcError
 from infer.lib.files import inside, safe_name
 from infer.stages.ckpt.extract import voice_of_checkpoint
+from infer.stages.ckpt.importing import import_voice
 from infer.stages.ckpt.options import (
     CompareOptions,
+    DeleteOptions,
+    ExportOptions,
     ExtractOptions,
+    ImportOptions,
     MergeOptions,
     SetInfoOptions,
     ShowOptions,
 )
+from infer.stages.ckpt.package import SUFFIX, export
+from infer.stages.ckpt.removal import delete
 
-SUFFIX = ".pth"
 _SHOWN_EXTRAS = ("author", "licence", "license", "embedder_model", "creation_date", "model_name")
 
 
@@ -80,8 +85,9 @@ def change_info(options: SetInfoOptions, report: Report) -> dict:
     same = target.exists() and target.resolve() == options.voice.resolve()
     if not same:
         _refuse_other(target, read_voice(options.voice), options.overwrite)
-    set_info(options.voice, target, options.info)
-    return {"voice": str(target), "info": options.info}
+    terms = {key: text for key in ("author", "licence") if (text := getattr(options, key))}
+    set_info(options.voice, target, options.info, terms)
+    return {"voice": str(target), "info": options.info, **terms}
 
 
 def compare(options: CompareOptions, report: Report) -> dict:
@@ -187,4 +193,7 @@ _ACTIONS: dict[type, Callable[[Any, Report], dict]] = {
     ShowOptions: show,
     SetInfoOptions: change_info,
     CompareOptions: compare,
+    ExportOptions: export,
+    ImportOptions: import_voice,
+    DeleteOptions: delete,
 }
