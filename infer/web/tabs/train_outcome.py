@@ -34,9 +34,8 @@ def outcome_of(job: "Job | None", facts: ExperimentFacts, home: "Home", language
         reason = translated_text(job.reason, language)
         text = say(language, "train.outcome.failed", step=step_name(job, language), reason=reason)
         return Outcome(box("bad", text), retry=steps)
-    if job.state in ("stopped", "interrupted"):
-        text = say(language, f"train.outcome.{job.state}", step=step_name(job, language))
-        return Outcome(box("fair", text))
+    if job.state != "done":
+        return Outcome()  # stopped or interrupted: the job itself says so and offers to go on
     if facts.voice and facts.index and {INDEX, TRAIN} & set(job.steps):
         paths = [shown(path, home) for path in (facts.voice, facts.index)]
         return Outcome(box("good", say(language, "train.outcome.both"), paths))
@@ -53,7 +52,7 @@ def step_name(job: "Job", language: str) -> str:
 
 
 def step_words(name: str, language: str) -> str:
-    key = f"train.step.{name}"
+    key = f"job.step.{name}"
     return say(language, key) if known(key) else name
 
 
