@@ -54,6 +54,11 @@ def stop_trees(processes: Sequence[subprocess.Popen], grace_s: float = STOP_GRAC
         process.wait()
 
 
+def kill_group(process: subprocess.Popen) -> None:
+    """Ends what is left of a process started with `new_group()` and its children."""
+    _signal_group(process, force=True)
+
+
 def _signal_group(process: subprocess.Popen, force: bool) -> None:
     if os.name != "nt":
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -18,11 +18,14 @@ from infer.jobs.command import Command
 from infer.jobs.event_log import EventLog
 from infer.jobs.events import Event, Failed, Finished, Log, Report, from_line
 from infer.jobs.outcome import Outcome
-from infer.jobs.processes import STOP_GRACE_S, new_group, step_back, stop_trees, variables
+from infer.jobs.processes import STOP_GRACE_S, kill_group, new_group, step_back, stop_trees, variables
 from infer.jobs.stage import EXIT_DONE, EXIT_EXPECTED
 from infer.lib.errors import RvcError
 
 __all__ = ["Runner", "StageFailed", "Step", "stopped_by_signals", "variables"]
+
+
+LEFTOVERS_S = 3.0  # for children of a command that has ended to end too
 
 
 class StageFailed(RvcError):
@@ -86,7 +89,10 @@ class Runner:
         lines: queue.Queue = queue.Queue()
         processes = self._start_all(step)
         for number, process in enumerate(processes):
-            threading.Thread(target=_pump, args=(number, process, lines), daemon=True).start()
+            read = threading.Event()
+            for follow in (_pump, _end_leftovers):
+                arguments = (process, read, lambda line, number=number: lines.put((number, line)))
+                threading.Thread(target=follow, args=arguments, daemon=True).start()
         outcome = self._collect(len(processes), lines)
         codes = [process.wait() for process in processes]
         with self._lock:
@@ -127,11 +133,11 @@ class Runner:
 
     def _collect(self, n_commands: int, lines: queue.Queue) -> Outcome:
         outcome = Outcome(n_commands)
-        open_pipes = n_commands
+        open_pipes = set(range(n_commands))
         while open_pipes:
             number, line = lines.get()
             if line is None:
-                open_pipes -= 1
+                open_pipes.discard(number)
                 told = outcome.closed(number)
             else:
                 event = from_line(line)
@@ -161,11 +167,23 @@ class Runner:
             self._keep(event)
 
 
-def _pump(number: int, process: subprocess.Popen, lines: queue.Queue) -> None:
+def _pump(process: subprocess.Popen, read: threading.Event, put: Callable[[str | None], None]) -> None:
+    """Every line, then None."""
     with process.stdout as output:
         for raw in output:
-            lines.put((number, raw.decode("utf-8", "replace")))
-    lines.put((number, None))
+            put(raw.decode("utf-8", "replace"))
+    read.set()
+    put(None)
+
+
+def _end_leftovers(
+    process: subprocess.Popen, read: threading.Event, put: Callable[[str | None], None]
+) -> None:
+    """A child that a command left behind holds its pipe open, and would hold up the chain for ever."""
+    process.wait()
+    if not read.wait(LEFTOVERS_S):
+        kill_group(process)
+        put(None)
 
 
 @contextlib.contextmanager
