@@ -31,6 +31,9 @@ class TrainAllOptions(TrainOptions):
     fill_unvoiced: bool = option(False, help="draw lines through unvoiced frames, as RVC 2.3 does")
     encoder: str = option("auto", help="content encoder: auto, hubert, starter, or a path")
     slice_s: float = option(3.7, help="length of a clip in seconds", aliases=("--per",))
+    like: str = option(
+        "", help="an experiment of the same recordings at another rate: take over its cuts, pitch and content"
+    )
     processes: int = option(0, help="processes for slicing and pitch; 0: as many as there is room for")
     assets: Path | None = option(None, help="folder of the models")
 
@@ -47,4 +50,5 @@ class TrainAllOptions(TrainOptions):
             workers=self.processes,
             slice_s=self.slice_s,
             speaker_id=self.speaker_id,
+            like=self.like,
         )

@@ -30,8 +30,21 @@ HELD_S = 600  # recordings up to this length are decoded once, longer ones twice
 
 
 @dataclass(frozen=True)
+class Like:
+    """The same recording in another experiment: its number, rate and clips there. `outcome` is JSON."""
+
+    experiment: Path
+    index: int
+    sample_rate: int
+    outcome: str
+
+
+@dataclass(frozen=True)
 class Task:
-    """One recording and where its clips go: stems `<index>_<j>`. `stale` clips are removed first."""
+    """One recording and where its clips go: stems `<index>_<j>`. `stale` clips are removed first.
+
+    `like`: cut it as that experiment did, instead of by its own silences at this rate.
+    """
 
     path: Path
     experiment: Path
@@ -39,6 +52,7 @@ class Task:
     sample_rate: int
     slice_s: float
     stale: tuple[str, ...] = ()
+    like: Like | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,11 @@ class Outcome:
     error: str = ""
 
 
+def outcome_of(values: dict) -> Outcome:
+    """An outcome out of its JSON."""
+    return Outcome(**{**values, "warnings": tuple(values["warnings"])})
+
+
 @dataclass(frozen=True)
 class Clip:
     """Samples [first, last) of a recording, levelled: `audio` [last - first] float32."""
@@ -66,7 +85,7 @@ class Clip:
 
 def slice_clip(audio: np.ndarray, sample_rate: int, slice_s: float = 3.7) -> list[Clip]:
     """All clips of a decoded recording [N] that the level rule lets through, the shortest included."""
-    survey = _Survey(sample_rate, lambda: [audio])
+    survey = Survey(sample_rate, lambda: [audio])
     return [
         Clip(first, last, level(window))
         for (first, last), window in survey.windows(slice_s)
@@ -80,7 +99,7 @@ def slice_file(task: Task) -> Outcome:
     experiment = Experiment(task.experiment)
     with _Warnings() as warnings:
         try:
-            survey = _Survey(task.sample_rate, lambda: stream(task.path, task.sample_rate))
+            survey = Survey(task.sample_rate, lambda: stream(task.path, task.sample_rate))
         except RvcError as error:
             return Outcome(error=str(error))
         except OSError as error:
@@ -112,7 +131,7 @@ def _bad_level(window: np.ndarray) -> str:
     return "silent" if peak < SILENT_PEAK else ""
 
 
-def _write_clips(experiment: Experiment, task: Task, survey: "_Survey", warnings: tuple[str, ...]) -> Outcome:
+def _write_clips(experiment: Experiment, task: Task, survey: "Survey", warnings: tuple[str, ...]) -> Outcome:
     left_out, clips, usable, covered = Counter(), 0, 0, 0
     for (first, last), window in survey.windows(task.slice_s):
         if reason := drop_reason(window, task.sample_rate):
@@ -139,7 +158,7 @@ def _write_clip(experiment: Experiment, stem: str, audio: np.ndarray, sample_rat
     save(experiment.gt_wav(stem), audio, sample_rate)
 
 
-class _Survey:
+class Survey:
     """The first pass over a recording: its RMS curve, its clipping, and its samples if they are few."""
 
     def __init__(self, sample_rate: int, open_blocks: Callable[[], Iterable[np.ndarray]]):

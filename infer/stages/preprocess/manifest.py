@@ -14,7 +14,7 @@ from infer.jobs.experiment import Experiment
 from infer.jobs.ledger import Ledger, make_key
 from infer.lib.errors import BadInput
 from infer.lib.files import write_text
-from infer.stages.preprocess.clips import Outcome
+from infer.stages.preprocess.clips import Outcome, outcome_of
 
 RULES = "slices 1"  # to be raised when clips of the same recording would come out differently
 _STEM = re.compile(r"(\d+)_(\d+)")
@@ -96,7 +96,7 @@ def make_plan(
     done, todo = [], []
     for recording, source in zip(kept, known, strict=True):
         on_disk = sorted(stems.get(source.index, []))
-        if source.key == _key(recording.sha256, options_key) and on_disk == sorted(source.stems()):
+        if source.key == source_key(recording.sha256, options_key) and on_disk == sorted(source.stems()):
             done.append(replace(source, name=recording.name, speaker=recording.speaker))
         else:
             fresh = Source(recording.name, recording.sha256, recording.speaker, source.index)
@@ -121,13 +121,14 @@ def _numbered(kept: list[Recording], sources: dict[str, Source]) -> tuple[list[S
     return numbered, list(left.values())
 
 
-def _key(sha256: str, options_key: tuple) -> str:
+def source_key(sha256: str, options_key: tuple) -> str:
+    """Names the clips of a recording: its bytes, the rules, rate and length."""
     return make_key(RULES, sha256, *options_key)
 
 
 def finished(source: Source, outcome: Outcome, options_key: tuple) -> Source:
     """The source after its clips were written; one that could not be read is tried again next time."""
-    key = "" if outcome.error else _key(source.sha256, options_key)
+    key = "" if outcome.error else source_key(source.sha256, options_key)
     return replace(source, key=key, outcome=outcome)
 
 
@@ -170,6 +171,4 @@ def _as_json(source: Source) -> dict:
 
 
 def _source(name: str, values: dict) -> Source:
-    outcome = dict(values.pop("outcome"))
-    outcome["warnings"] = tuple(outcome["warnings"])
-    return Source(name=name, outcome=Outcome(**outcome), **values)
+    return Source(name=name, outcome=outcome_of(values.pop("outcome")), **values)

@@ -26,6 +26,9 @@ class PreprocessOptions:
     speaker_id: int = option(
         0, help="speaker of recordings outside numbered subfolders", aliases=("--spk-id",)
     )
+    like: str = option(
+        "", help="an experiment of the same recordings at another rate: take over its cuts, pitch and content"
+    )
 
     def __post_init__(self):
         object.__setattr__(self, "sample_rate", sample_rate_of(self.sample_rate))

@@ -14,7 +14,8 @@ from infer.lib.audio import find_audio
 from infer.lib.devices import worker_count
 from infer.lib.errors import BadInput
 from infer.lib.files import remove_leftovers, sha256_file, write_text
-from infer.stages.preprocess.clips import Task, slice_file
+from infer.stages.preprocess.clips import Task
+from infer.stages.preprocess.likeness import Likeness
 from infer.stages.preprocess.manifest import (
     Manifest,
     Plan,
@@ -26,6 +27,7 @@ from infer.stages.preprocess.manifest import (
 )
 from infer.stages.preprocess.options import PreprocessOptions
 from infer.stages.preprocess.pitch_range import pitch_range
+from infer.stages.preprocess.recut import slice_task
 from infer.stages.preprocess.speakers import Speakers
 from infer.stages.preprocess.summary import summarise, what_was_left_out, why_unusable
 
@@ -75,6 +77,8 @@ class _Job:
         self.options, self.experiment, self.manifest = options, experiment, manifest
         self.report = report
         self.speakers = Speakers(options.speaker_id)
+        other = Experiment.find(options.like) if options.like else None
+        self.likeness = Likeness(options, experiment, other) if other else None
         self.key = (options.sample_rate, options.slice_s)
         self.failed: dict[str, str] = {}  # name -> reason
         for folder in (experiment.gt_wavs, experiment.wavs_16k):
@@ -83,7 +87,10 @@ class _Job:
 
     def plan(self, paths: list[Path]) -> Plan:
         """Hashes the files and notes their numbers on disk before the first clip is written."""
-        plan = make_plan(self.manifest, self._recordings(paths), self.key, self.clips)
+        recordings = self._recordings(paths)
+        if self.likeness:
+            self.likeness.check(recordings)
+        plan = make_plan(self.manifest, recordings, self.key, self.clips)
         fresh = [source for source, _ in plan.todo]
         self.manifest.sources = {source.name: source for source in [*plan.vanished, *plan.done, *fresh]}
         self.manifest.save()
@@ -117,8 +124,10 @@ class _Job:
         done = total - len(tasks)
         if done:
             self.report(Progress(done, total))
-        for task, outcome in outcomes(slice_file, list(tasks), workers):
+        for task, outcome in outcomes(slice_task, list(tasks), workers):
             source = finished(tasks[task], outcome, self.key)
+            if self.likeness:
+                self.likeness.note(source)
             self.manifest.finish(source)
             done += 1
             self._tell(source)
@@ -133,6 +142,7 @@ class _Job:
             sample_rate=self.options.sample_rate,
             slice_s=self.options.slice_s,
             stale=tuple(sorted(set(self.clips.get(source.index, ())))),
+            like=self.likeness.of(source) if self.likeness else None,
         )
 
     def finish(self, plan: Plan) -> dict:
@@ -152,6 +162,8 @@ class _Job:
         self.experiment.write_speakers({stem: s.speaker for s in sources for stem in s.stems()})
         names = self.speakers.names({source.speaker for source in sources if source.outcome.clips})
         self.experiment.update_settings(sample_rate=self.options.sample_rate, speaker_names=names)
+        if self.likeness:
+            self.report(Log(self.likeness.finish()))
         summary["pitch_hz"] = pitch_range(self.experiment)
         write_text(self.experiment.report_file, json.dumps(summary, indent=1) + "\n")
         if gone:

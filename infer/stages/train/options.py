@@ -50,6 +50,9 @@ class TrainOptions:
     )
     workers: int = option(0, help="processes that load clips when training on a GPU")
     speaker_id: int = option(0, help="speaker of the clips for which none was recorded")
+    continue_from: str = option(
+        "", help="begin with the newest checkpoints of this experiment, unless there are own ones"
+    )
     weights: Path = option(REPO / "weights", help="folder of the finished voices")
     config: Path | None = option(None, help="hyper-parameter file instead of the standard one")
     seed: int = option(1234, help="seed of the initial weights and of every random draw")

@@ -10,6 +10,7 @@ from infer.jobs.experiment import Experiment
 from infer.jobs.lock import alone
 from infer.lib.errors import MissingFile, NoDevice
 from infer.stages.train import launch
+from infer.stages.train.adopt import adopted_pair
 from infer.stages.train.batch import Batch
 from infer.stages.train.board import Board
 from infer.stages.train.cache import DeviceCache
@@ -18,7 +19,7 @@ from infer.stages.train.distributed import Team
 from infer.stages.train.logs import DONE, TrainLog, hyper_parameters, open_log
 from infer.stages.train.loop import Loop, Surroundings
 from infer.stages.train.options import TrainOptions
-from infer.stages.train.pairs import newest_pair, recover
+from infer.stages.train.pairs import newest_pair, recover, write_pair
 from infer.stages.train.plan import Plan, make_plan, write_files
 from infer.stages.train.sampler import BucketSampler, EndlessBatches
 from infer.stages.train.saves import Saver
@@ -56,15 +57,22 @@ def _run(options: TrainOptions, report: Report, team: Team, device: torch.device
         recover(experiment)
     team.wait()
     pair, complaints = newest_pair(experiment)
+    adopted = pair is None and bool(options.continue_from)
+    if adopted:
+        pair, complaints = adopted_pair(options, experiment)
     earlier = pair.generator.extra.get("heldout", []) if pair else []
     plan = make_plan(options, experiment, earlier, report)
     if pair:
-        check_continues(pair, plan)
+        check_continues(pair, plan, options.continue_from if adopted else "")
     if team.leads:
         write_files(plan)
     with open_log(experiment, report, team.leads) as log, _arithmetic(options):
         log.note(hyper_parameters(options, plan.config, experiment))
         training = build(plan, pair, team, device)
+        if adopted:
+            log.say(f"continues from experiment {options.continue_from}, epoch {pair.generator.iteration}")
+            if team.leads:  # the nets fit: from now on this experiment stands on its own
+                write_pair(experiment, pair)
         del pair  # its tensors are copied; a gigabyte
         for note in [*complaints, *training.notes, *_describe(training)]:
             log.say(note)

@@ -159,9 +159,12 @@ def build(plan: Plan, pair: Pair | None, team: Team, device: torch.device) -> Tr
     return training
 
 
-def check_continues(pair: Pair, plan: Plan) -> None:
-    """Raises BadInput when the checkpoint is of another rate, version, pitch guidance or encoder."""
-    where = f"the checkpoint G_{pair.number}.pth of experiment {plan.experiment.name}"
+def check_continues(pair: Pair, plan: Plan, other: str = "") -> None:
+    """Raises BadInput when the checkpoint is of another rate, version, pitch guidance or encoder.
+
+    `other` is the experiment it comes from, if that is not the plan's own.
+    """
+    where = f"the checkpoint G_{pair.number}.pth of experiment {other or plan.experiment.name}"
     hint = "choose the same as before, or use a new experiment name"
     recorded = pair.generator.extra.get("spec")
     if recorded:
@@ -173,11 +176,17 @@ def check_continues(pair: Pair, plan: Plan) -> None:
         ):
             if recorded.get(name) != now[name]:
                 raise BadInput(f"{where} has {words} {recorded.get(name)}, not {now[name]}", hint)
-    if "encoder" in pair.generator.extra and pair.generator.extra["encoder"] != plan.settings.encoder:
-        before, after = (
-            name or "RVC's HuBERT" for name in (pair.generator.extra["encoder"], plan.settings.encoder)
-        )
-        raise BadInput(f"{where} was trained on content of {before}, but the clips have {after}", hint)
+    before, now = pair.generator.extra.get("encoder"), plan.settings.encoder
+    if "encoder" in pair.generator.extra and not _same_encoder(before, now):
+        before, now = (name or "RVC's HuBERT" for name in (before, now))
+        raise BadInput(f"{where} was trained on content of {before}, but the clips have {now}", hint)
+
+
+def _same_encoder(one: str | None, two: str | None) -> bool:
+    """RVC's own experiments (None) belong to the hubert family, whatever its fingerprint."""
+    if one is None or two is None:
+        return (one or two or "hubert:").startswith("hubert:")
+    return one == two
 
 
 def _load_pair(generator: nn.Module, discriminator: nn.Module, pair: Pair) -> list[str]:
