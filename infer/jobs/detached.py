@@ -76,6 +76,7 @@ class JobStore:
         self.root, self._allowed = Path(root).absolute(), tuple(allowed)
         self._lock = threading.Lock()
         self._plans: dict[str, Plan] = {}
+        self._ended: dict[str, Job] = {}
         self._progress: dict[str, ProgressReader] = {}
         self._metrics: dict[Path, MetricReader] = {}
         self._supervisors: list[subprocess.Popen] = []
@@ -144,6 +145,7 @@ class JobStore:
             shutil.rmtree(self._folder(job.id).path, ignore_errors=True)
             with self._lock:
                 self._plans.pop(job.id, None)
+                self._ended.pop(job.id, None)
                 self._progress.pop(job.id, None)
         self._forget()
 
@@ -223,11 +225,18 @@ class JobStore:
         living: dict[str, int] = {}
         for folder in job_folders(self.root):
             with contextlib.suppress(BadInput):  # damaged, or another program's
-                plan = self._plan(folder.id)
-                state = folder.condition(plan.created_s)
-                jobs.append(_job(plan, state, living.get(plan.lane, 0), folder.stop_file.exists()))
-                living[plan.lane] = living.get(plan.lane, 0) + jobs[-1].living
+                job = self._ended.get(folder.id) or self._look_at(folder, living)
+                jobs.append(job)
+                living[job.lane] = living.get(job.lane, 0) + job.living
         return jobs[::-1]
+
+    def _look_at(self, folder: JobFolder, living: dict[str, int]) -> Job:
+        plan = self._plan(folder.id)
+        state = folder.condition(plan.created_s)
+        job = _job(plan, state, living.get(plan.lane, 0), folder.stop_file.exists())
+        if state.ended:
+            self._ended[folder.id] = job  # it will never change
+        return job
 
     def _plan(self, job_id: str) -> Plan:
         folder = self._folder(job_id)

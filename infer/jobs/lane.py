@@ -1,5 +1,6 @@
 """The queue of a lane: jobs of all processes, in the order of their creation."""
 
+import os
 from pathlib import Path
 
 from infer.jobs.job_folder import ALLOWED, JobFolder
@@ -9,7 +10,8 @@ from infer.lib.errors import BadInput
 def job_folders(root: Path) -> list[JobFolder]:
     """Every folder that may be a job, oldest first: the names begin with the time of creation."""
     try:
-        names = sorted(path.name for path in root.iterdir() if path.is_dir() and path.name[:1] != ".")
+        with os.scandir(root) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir() and entry.name[:1] != ".")
     except OSError:
         return []  # no job was ever started
     return [JobFolder(root / name) for name in names]

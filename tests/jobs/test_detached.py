@@ -248,7 +248,7 @@ def test_damaged_folders_are_no_jobs(jobs):
     jobs.let_go("a")
     jobs.wait(good, "done")
     jobs.store.folder(good).state_file.write_text("{half")
-    until(lambda: jobs.store.job(good).state in ("queued", "interrupted"))
+    assert JobStore(root, ALLOWED).job(good).state in ("queued", "interrupted")
     shutil.rmtree(jobs.store.folder(good).path)
     with pytest.raises(BadInput, match="no job"):
         jobs.store.job("../../etc")
