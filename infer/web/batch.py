@@ -10,7 +10,10 @@ from pathlib import Path
 
 from infer.lib.errors import BadInput, MissingFile
 from infer.vc.batch import FileTask, file_tasks
+from infer.web.errors_i18n import refusal
 from infer.web.result_names import result_name
+
+DEFAULT_OUTPUT = "opt"
 
 
 @dataclass(frozen=True)
@@ -37,19 +40,20 @@ class BatchRequest:
     format: str = "wav"
 
     def tasks(self) -> list[FileTask]:
-        """Raises BadInput or MissingFile when there is nothing to convert."""
+        """Raises RvcError when there is nothing to convert."""
         folder = self.folder.strip(" \t\r\n\"'")
         if folder:
             return file_tasks(Path(folder).expanduser(), self.output, self.format)
         if not self.files:
-            raise BadInput("there are no recordings", "enter the path of a folder, or add files")
+            raise refusal("convert.error.no_recordings")
         return list(_uploaded(self.files, self.output, self.format))
 
 
-def output_folder(text: str, home: Path) -> Path:
-    """The folder that was typed. `opt`, RVC's default, is the program's own."""
-    path = Path(text.strip(" \t\r\n\"'") or "opt").expanduser()
-    return path if path.is_absolute() else home / path
+def output_folder(text: str, results: Path) -> Path:
+    """The folder that was typed. `opt`, RVC's default, is the folder `results`; other names lie below it."""
+    text = text.strip(" \t\r\n\"'")
+    path = Path("" if text == DEFAULT_OUTPUT else text).expanduser()
+    return path if path.is_absolute() else results / path
 
 
 def converted(tasks: list[FileTask], convert: Callable[[FileTask], Path]) -> Iterator[BatchState]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from infer.lib.index_choice import experiment_of
 from infer.vc.options import ConvertOptions
 from infer.web.ab_player import MOST
-from infer.web.engine import Result
+from infer.web.engine_result import Result
 from infer.web.i18n import known, say
 
 _NOT_HEARD = ("format", "save_f0")

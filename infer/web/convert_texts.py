@@ -14,13 +14,13 @@ from infer.web.pitch_advice import Suggestion
 if TYPE_CHECKING:
     from infer.lib.index_choice import IndexChoice
     from infer.lib.voice_header import FileHeader
-    from infer.web.engine import Result
+    from infer.web.engine_result import Result
 
 PHASES = ("load", "f0", "features", "index", "synthesis")
 
 
 def note(text: str, kind: str = "") -> str:
-    """A paragraph of plain text; `kind` is "", "good" or "bad"."""
+    """A paragraph of plain text; `kind` is "", "good", "warn" or "bad"."""
     return f'<p class="rvc-note {f"rvc-{kind}" if kind else ""}">{escape(text)}</p>'
 
 
@@ -88,7 +88,7 @@ def result_facts(result: "Result", language: str) -> str:
 
 def warnings(sentences: Sequence[str], language: str) -> str:
     """One paragraph for each."""
-    return "".join(note(warning_text(sentence, language), "bad") for sentence in sentences)
+    return "".join(note(warning_text(sentence, language), "warn") for sentence in sentences)
 
 
 def warning_text(sentence: str, language: str) -> str:

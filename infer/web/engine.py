@@ -9,18 +9,20 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infer.lib.devices import ChunkPlan
-from infer.lib.errors import MissingFile, RvcError
 from infer.lib.index_choice import find_index_for
 from infer.vc.notes import Note
 from infer.vc.options import ConvertOptions
 from infer.web import pitch_advice
+from infer.web.engine_result import Result, Stopped, result_of, write
+from infer.web.errors_i18n import refusal
 from infer.web.home import Home
 from infer.web.result_names import result_name
+from infer.web.stopping import Watch, stoppable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,34 +35,6 @@ PLAN_FIELDS = ("x_pad", "x_query", "x_center", "x_max")
 POLL_S = 0.1
 
 log = logging.getLogger(__name__)
-
-
-class Stopped(RvcError):
-    """The user stopped the conversion."""
-
-    def __init__(self):
-        super().__init__("the conversion was stopped")
-
-
-@dataclass(frozen=True)
-class Result:
-    """A written conversion and how it came about. Curves are [T] Hz, 100 a second, 0 where unvoiced."""
-
-    path: Path
-    source: Path | None  # None: the recording was given as samples
-    voice: Path
-    options: ConvertOptions
-    duration_s: float
-    sample_rate: int
-    seconds: dict[str, float]
-    f0_method: str | None
-    source_f0: "np.ndarray | None"
-    f0: "np.ndarray | None"  # what the voice was asked to sing
-    index_used: Path | None
-    index_reason: str
-    device: str
-    n_pieces: int = 1
-    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -146,29 +120,30 @@ class Engine:
         """Converts a file (or mono audio [N] at 16 kHz) and writes the result.
 
         `index`: a file, None for no index, "auto" for the one that fits the voice. `progress(done, total)`
-        counts pieces; `cancelled()` is asked between them. Raises Stopped or another RvcError.
+        counts pieces, (0, 0) says that the models are loaded; `cancelled()` is asked between pieces.
+        Raises Stopped or another RvcError.
         """
         options, cancelled = options or ConvertOptions(), cancelled or (lambda: False)
         path, reason = self.index_choice(voice, index, options)
-        hook = _Watch(progress or (lambda done, total: None), cancelled)
+        hook = Watch(progress or (lambda done, total: None), cancelled)
         with self._turn(cancelled):
             conversion = self._convert(source, Path(voice), options, (path, hook))
             loaded_device = self.device
         target = target or self._fresh_target(source, voice, options.format)
-        _write(target, conversion, options)
-        return _result(conversion, options, target, (source, Path(voice), reason, loaded_device))
+        write(target, conversion, options)
+        return result_of(conversion, options, target, (source, Path(voice), reason, loaded_device))
 
     def index_choice(
         self, voice: Path, index: Path | str | None, options: ConvertOptions
     ) -> tuple[Path | None, str]:
-        """The index file of a conversion and the reason. Raises MissingFile for one that is not there."""
+        """The index file of a conversion and the reason. Raises RvcError for one that is not there."""
         if options.index_rate == 0 or index is None:
             return None, ""
         if index == AUTO:
             choice = find_index_for(voice, self._home.index_folders)
             return choice.path, choice.reason
         if not Path(index).is_file():
-            raise MissingFile(f"there is no index {index}", "choose another one, or leave it empty")
+            raise refusal("convert.error.index_gone", path=index)
         return Path(index), ""
 
     def suggest_key(self, source: Path, header: Any = None, voice: Path | None = None):
@@ -190,7 +165,7 @@ class Engine:
         return pitch_advice.beginning(source, seconds)
 
     def _convert(
-        self, source: Any, voice: Path, options: ConvertOptions, extras: tuple[Path | None, "_Watch"]
+        self, source: Any, voice: Path, options: ConvertOptions, extras: tuple[Path | None, Watch]
     ) -> "Conversion":
         index, watch = extras
         loaded = self._ready()
@@ -250,70 +225,22 @@ class Engine:
         return folder / secrets.token_hex(16) / result_name(stem, Path(voice).stem, format)
 
 
-@dataclass(frozen=True)
-class _Watch:
-    """What the pipeline tells after each piece; the place where a stop takes effect."""
-
-    progress: Callable[[int, int], None]
-    cancelled: Callable[[], bool]
-
-    def __call__(self, done: int, total: int) -> None:
-        self.progress(done, total)
-        if done < total:
-            self.check()
-
-    def check(self) -> None:
-        if self.cancelled():
-            raise Stopped
-
-
 def _run(
     loaded: _Loaded,
     shelf: "ModelShelf",
     what: tuple[Any, Path],
     options: ConvertOptions,
-    extras: tuple[Path | None, _Watch],
+    extras: tuple[Path | None, Watch],
 ) -> "Conversion":
-    from infer.vc.pipeline import Hooks, convert
+    from infer.vc.pipeline import Hooks, convert, gather
 
-    source, voice = what
+    source, path = what
     index, watch = extras
-    return convert(
-        source, shelf.voice(voice), shelf, options, loaded.plan, index=index, hooks=Hooks(progress=watch)
-    )
-
-
-def _result(conversion: "Conversion", options: ConvertOptions, target: Path, known: tuple) -> Result:
-    source, voice, reason, device = known
-    curve = conversion.f0.hz if conversion.f0 is not None else None
-    # A curve file replaces the pitch of the recording, which is then unknown.
-    shown = None if curve is None or options.f0_file else curve / 2 ** (options.f0_up_key / 12)
-    return Result(
-        path=target,
-        source=Path(source) if isinstance(source, str | Path) else None,
-        voice=voice,
-        options=options,
-        duration_s=conversion.duration_s,
-        sample_rate=conversion.sample_rate,
-        seconds=dict(conversion.seconds),
-        f0_method=conversion.f0_method,
-        source_f0=shown,
-        f0=curve,
-        index_used=conversion.index_used,
-        index_reason=reason,
-        device=device,
-        n_pieces=conversion.n_pieces,
-        warnings=list(conversion.warnings),
-    )
-
-
-def _write(target: Path, conversion: "Conversion", options: ConvertOptions) -> None:
-    from infer.lib.audio import save
-    from infer.lib.f0.curve import write_curve_file
-
-    save(target, conversion.audio, conversion.sample_rate)
-    if options.save_f0 and conversion.f0 is not None:
-        write_curve_file(target.with_name(f"{target.stem}.f0.csv"), conversion.f0)
+    voice = shelf.voice(path)
+    gather(voice, shelf, options, index)
+    watch.begin()
+    with stoppable(voice.net, watch.check):
+        return convert(source, voice, shelf, options, loaded.plan, index=index, hooks=Hooks(progress=watch))
 
 
 def served_folder() -> Path:

@@ -10,8 +10,9 @@ import numpy as np
 
 from infer.jobs.experiment import Experiment
 from infer.lib import f0
-from infer.lib.errors import BadInput, MissingFile
+from infer.lib.errors import MissingFile
 from infer.lib.index_choice import experiment_of
+from infer.web.errors_i18n import refusal
 
 LOOK_AT_S = 30.0
 QUICK_METHODS = ("pm", "dio")  # the first that is installed
@@ -41,12 +42,12 @@ def suggest(source_hz: float, voice_hz: float | None) -> Suggestion:
 
 
 def recording_pitch(path: Path | str) -> float:
-    """Median of the voiced pitch in Hz of the first half minute that has sound. Raises BadInput."""
+    """Median of the voiced pitch in Hz of the first half minute that has sound. Raises RvcError."""
     audio = beginning(path, LOOK_AT_S)
     hz = _quick_estimator()(audio).hz if len(audio) else np.zeros(0)
     median = _median(hz)
     if median is None:
-        raise BadInput(f"{path} holds no voiced sound to take the pitch of", "choose the key by ear")
+        raise refusal("convert.error.no_pitch", path=path)
     return median
 
 

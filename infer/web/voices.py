@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infer.lib.checkpoint_kinds import other_kind
-from infer.lib.errors import BadInput, MissingFile, RvcError
+from infer.lib.errors import MissingFile, RvcError
 from infer.lib.index_choice import IndexChoice, find_index_for
-from infer.vc.library import HOW_TO_GET, starter_voice, voice_files
+from infer.vc.library import SUFFIXES, starter_voice, voice_files
+from infer.web.errors_i18n import refusal
 from infer.web.home import Home
 
 if TYPE_CHECKING:
@@ -47,18 +48,19 @@ class VoiceList:
         return [name for name, entry in self.entries().items() if entry.kind == CHECKPOINT]
 
     def path(self, name: str) -> Path:
-        """The file of that name. Raises MissingFile, or BadInput for a name with folders in it."""
+        """The file of that name. Raises RvcError when there is none."""
         if not name:
-            raise BadInput("no voice is chosen", "choose one from the list")
+            raise refusal("convert.error.no_voice")
         if Path(name).name != name:
-            raise BadInput(f"{name!r} is not the name of a voice", "choose one from the list")
-        found = self._files().get(name)
-        if found is None:
-            raise MissingFile(f"there is no voice {name} in {self._home.weights}", HOW_TO_GET)
-        return found
+            raise refusal("convert.error.not_a_name", name=name)
+        files = self._files()
+        for tried in (name, *(f"{name}{suffix}" for suffix in SUFFIXES)):
+            if tried in files:
+                return files[tried]
+        raise refusal("convert.error.voice_gone", name=name, folder=self._home.weights)
 
     def header(self, name: str) -> "FileHeader":
-        """What the file says about itself. Raises MissingFile, BadInput or BadCheckpoint."""
+        """What the file says about itself. Raises RvcError."""
         entry = self._entry(self.path(name))
         if entry.header is None:
             raise entry.error

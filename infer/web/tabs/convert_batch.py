@@ -11,7 +11,8 @@ from infer.lib.files import REPO
 from infer.vc.batch import FileTask
 from infer.web import batch, convert_texts, fields
 from infer.web.ab_player import file_data
-from infer.web.engine import Stopped, served_folder
+from infer.web.engine import served_folder
+from infer.web.engine_result import Stopped
 from infer.web.handlers import guarded, reason
 from infer.web.i18n import language_of, say, t
 from infer.web.page import QUIET, Page
@@ -20,7 +21,6 @@ from infer.web.tabs.convert_single import Wish, told
 from infer.web.tabs.convert_voice import VoicePicker
 
 PLAYERS = 10
-DEFAULT_OUTPUT = "opt"
 QUEUE = {"concurrency_id": "batch", "concurrency_limit": 1, "api_visibility": "private"}
 
 
@@ -32,8 +32,8 @@ class BatchTab:
         self.controls = Controls(batch=True)
 
     def build(self) -> None:
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=1, min_width=320):
+        with gr.Row(equal_height=False, elem_classes="rvc-halves"):
+            with gr.Column(scale=1, min_width=320, elem_classes="rvc-left"):
                 self.folder = gr.Textbox(elem_id="rvc-batch-folder", **fields.labelled("convert.folder"))
                 self.files = gr.File(
                     file_count="multiple",
@@ -42,16 +42,17 @@ class BatchTab:
                     **fields.labelled("convert.files"),
                 )
                 self.controls.build_key()
-                self.controls.build_main()
-                with gr.Accordion(t("convert.more"), open=False):
-                    self.controls.build_more()
+                with gr.Column(elem_classes="rvc-settings"):
+                    self.controls.build_main()
+                    with gr.Accordion(t("convert.more"), open=False):
+                        self.controls.build_more()
             with gr.Column(scale=1, min_width=320):
                 self._build_result()
         self.picker.follow(self.controls.index_list)
 
     def _build_result(self) -> None:
         self.output = gr.Textbox(
-            DEFAULT_OUTPUT, elem_id="rvc-batch-output", **fields.labelled("convert.output_folder")
+            batch.DEFAULT_OUTPUT, elem_id="rvc-batch-output", **fields.labelled("convert.output_folder")
         )
         self.controls.build_format()
         with gr.Row():
@@ -113,13 +114,13 @@ class BatchTab:
         """Yields after each file: counts, failures, players."""
         language = language_of()
         options = self.controls.options(values, values[self.picker.speaker])
-        output = batch.output_folder(values[self.output], self.page.home.root)
+        output = batch.output_folder(values[self.output], self.page.home.output)
         tasks = batch.BatchRequest(
             values[self.folder] or "", values[self.files] or [], output, options.format
         ).tasks()
         voice, index = self.picker.path(values[self.picker.voice]), self.controls.index(values)
         cancelled = values[self.wish].watch()
-        progress(0, desc=say(language, "convert.loading"))
+        progress(None, desc=say(language, "convert.loading"))
         self.page.engine.prepare(voice, options, index)
 
         def convert(task: FileTask) -> Path:
@@ -147,7 +148,7 @@ class BatchTab:
     def _zip(self, written: list[Path], output: str, voice: str) -> Any:
         if len(written) < 2:
             return gr.skip()
-        folder = batch.output_folder(output, self.page.home.root)
+        folder = batch.output_folder(output, self.page.home.output)
         target = served_folder() / secrets.token_hex(8) / batch.zip_name(Path(voice))
         return gr.update(value=str(batch.zipped(written, folder, target)), visible=True)
 

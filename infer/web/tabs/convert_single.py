@@ -6,10 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from infer.lib.errors import BadInput
 from infer.web import comparison, convert_texts, fields, pictures, pitch_advice
 from infer.web.ab_player import ABPlayer
-from infer.web.engine import Result
+from infer.web.engine_result import Result
+from infer.web.errors_i18n import refusal
 from infer.web.handlers import guarded
 from infer.web.i18n import language_of, say, t
 from infer.web.page import QUIET, Page
@@ -39,14 +39,15 @@ class SingleTab:
         self.controls, self.player = Controls(), ABPlayer("rvc-ab")
 
     def build(self) -> None:
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=1, min_width=320):
+        with gr.Row(equal_height=False, elem_classes="rvc-halves"):
+            with gr.Column(scale=1, min_width=320, elem_classes="rvc-left"):
                 self._build_source()
                 self._build_key()
-                self.controls.build_main()
-                self.preview = gr.Button(t("convert.preview"), size="sm", elem_id="rvc-preview")
-                with gr.Accordion(t("convert.more"), open=False):
-                    self.controls.build_more()
+                with gr.Column(elem_classes="rvc-settings"):
+                    self.controls.build_main()
+                    self.preview = gr.Button(t("convert.preview"), size="sm", elem_id="rvc-preview")
+                    with gr.Accordion(t("convert.more"), open=False):
+                        self.controls.build_more()
             with gr.Column(scale=1, min_width=320):
                 self._build_result()
         self.picker.follow(self.controls.index_list)
@@ -55,10 +56,11 @@ class SingleTab:
         self.audio = gr.Audio(
             sources=["upload", "microphone"],
             type="filepath",
+            buttons=[],
             elem_id="rvc-source",
             **fields.labelled("convert.audio"),
         )
-        with gr.Row(equal_height=True, elem_classes="rvc-path-row"):
+        with gr.Row(equal_height=False, elem_classes="rvc-beside"):
             self.path = gr.Textbox(
                 scale=4, min_width=200, elem_id="rvc-source-path", **fields.labelled("convert.audio_path")
             )
@@ -67,9 +69,11 @@ class SingleTab:
             )
 
     def _build_key(self) -> None:
-        with gr.Row(equal_height=True):
+        with gr.Row(equal_height=False, elem_classes="rvc-beside"):
             self.controls.build_key()
-            self.suggest = gr.Button(t("convert.suggest_key"), min_width=120, elem_id="rvc-suggest")
+            self.suggest = gr.Button(
+                t("convert.suggest_key"), size="sm", scale=1, min_width=120, elem_id="rvc-suggest"
+            )
         self.advice = gr.HTML(elem_id="rvc-advice")
         with gr.Row(visible=False) as self.targets:
             self.low = gr.Button(t("convert.low_voice"), size="sm", elem_id="rvc-low")
@@ -160,19 +164,19 @@ class SingleTab:
     # handlers -------------------------------------------------------------------------------
 
     def source(self, values: dict) -> Path:
-        """The path that was typed, else the recording. Raises BadInput without either."""
+        """The path that was typed, else the recording. Raises RvcError without either."""
         typed = (values[self.path] or "").strip(" \t\r\n\"'")
         if typed:
             return Path(typed)
         if not values[self.audio]:
-            raise BadInput("there is no recording", "upload or record one, or enter the path of a file")
+            raise refusal("convert.error.no_recording")
         return Path(values[self.audio])
 
     def _convert(self, values: dict, progress=gr.Progress()) -> tuple:  # noqa: B008 - Gradio's way to ask for it
         language = language_of()
         cancelled = values[self.wish].watch()
         options = self.controls.options(values, values[self.picker.speaker])
-        progress(0, desc=say(language, "convert.loading"))
+        progress(None, desc=say(language, "convert.loading"))
         result = self.page.engine.convert(
             self.source(values),
             self.picker.path(values[self.picker.voice]),
@@ -213,9 +217,7 @@ class SingleTab:
             voice, self.controls.index(values), replace(options, index_rate=1)
         )
         if index is None:
-            raise BadInput(
-                f"no index fits {voice.name}", "train one, or enter the path of one, to compare its shares"
-            )
+            raise refusal("convert.error.no_index", voice=voice.name)
         piece = self.page.engine.excerpt(self.source(values), PREVIEW_S)
         recordings = []
         for number, rate in enumerate(PREVIEW_RATES):
@@ -241,7 +243,7 @@ class SingleTab:
 
     def _pin(self, pins: list, result: Result | None) -> tuple:
         if result is None:
-            raise BadInput("there is no result yet", "convert a recording first")
+            raise refusal("convert.error.no_result")
         new = comparison.pin_of(result)
         kept = comparison.pinned(pins, new)
         if len(kept) <= len(pins) and kept[0] not in pins:
@@ -257,9 +259,15 @@ class SingleTab:
 def told(progress: Any, language: str, name: str = "") -> Any:
     """A call for the engine that fills the bar piece by piece; `name` is the recording's, where many are."""
 
+    def named(text: str) -> str:
+        return f"{name}: {text}" if name else text
+
     def call(done: int, total: int) -> None:
-        text = say(language, "convert.piece", done=done, total=total)
-        progress((done, total), desc=f"{name}: {text}" if name else text, unit="")
+        if not total:
+            progress(None, desc=named(say(language, "convert.converting")))
+            return
+        text = named(say(language, "convert.piece", done=done, total=total))
+        progress((done, total), desc=text, unit="")
 
     return call
 

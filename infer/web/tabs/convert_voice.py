@@ -6,9 +6,9 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context
 
-from infer.lib.errors import BadInput
 from infer.vc.options import ConvertOptions
 from infer.web import convert_texts, fields
+from infer.web.errors_i18n import refusal
 from infer.web.handlers import guarded
 from infer.web.i18n import language_of, say, t
 from infer.web.page import QUIET, Page
@@ -98,12 +98,10 @@ class VoicePicker:
         )
 
     def path(self, name: str | None) -> Path:
-        """The chosen voice. Raises BadInput or MissingFile."""
+        """The chosen voice. Raises RvcError."""
         path = self.page.voices.path(name or "")
         if self.page.voices.header(name).kind == CHECKPOINT:
-            raise BadInput(
-                f"{name} is a training checkpoint, not a voice", "press 'Extract now' below its name"
-            )
+            raise refusal("convert.error.checkpoint", name=name)
         return path
 
     # handlers -------------------------------------------------------------------------------
@@ -158,8 +156,9 @@ class VoicePicker:
         from infer.stages.ckpt.run import run
 
         if not checkpoint:
-            raise BadInput("no training checkpoint is chosen", "choose a G_*.pth first")
-        summary = run(ExtractOptions(Path(checkpoint), weights=self.page.home.weights), lambda event: None)
+            raise refusal("convert.error.no_checkpoint")
+        weights, path = self.page.home.weights, Path(checkpoint)
+        summary = run(ExtractOptions(path, _free_name(path, weights), weights), lambda event: None)
         return self._now_chosen(Path(summary["voice"]).name)
 
     def _add(self, files: list[str]) -> tuple:
@@ -187,6 +186,15 @@ class VoicePicker:
         names = [path.name for path in paths]
         shown = [path.name if names.count(path.name) == 1 else str(path) for path in paths]
         return [(AUTO_INDEX, AUTO_INDEX), *zip(shown, map(str, paths), strict=True)]
+
+
+def _free_name(checkpoint: Path, weights: Path) -> str:
+    """`<checkpoint>_e<epoch>`, numbered when there is such a voice already."""
+    from infer.lib.voice_header import read_header
+
+    name = f"{checkpoint.stem}_e{read_header(checkpoint).epoch or 0}"
+    tries = (name, *(f"{name} {number}" for number in range(2, 1000)))
+    return next(found for found in tries if not (weights / f"{found}.pth").exists())
 
 
 def _speakers(header: Any) -> tuple:
