@@ -45,8 +45,7 @@ def bubble(error: Exception) -> gr.Error:
     """The error as the page shows it; it is never empty."""
     if isinstance(error, gr.Error):
         return error
-    language = language_of()
-    return gr.Error(reason(error, language), title=say(language, "common.failed"), print_exception=False)
+    return gr.Error(reason(error, language_of()), print_exception=False)
 
 
 def reason(error: Exception, language: str) -> str:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infer.lib.files import REPO
-from infer.web.i18n import chosen_language
+from infer.web.i18n import chosen_language, say
 
 SCRIPTS = REPO / "assets" / "web"
 _HEAD = b"<head>"
@@ -63,9 +63,16 @@ def with_head(page: bytes, language: str) -> bytes:
 
 
 def scripts(language: str) -> str:
-    """`window.rvcLanguage`, then every script of assets/web in the order of their names."""
+    """Titles of bubbles, `window.rvcLanguage`, then every script of assets/web in the order of names."""
     parts = [f"window.rvcLanguage = {json.dumps(language)};", *map(_text, sorted(SCRIPTS.glob("*.js")))]
-    return "".join(f"<script>{part}</script>" for part in parts)
+    return _bubble_titles(language) + "".join(f"<script>{part}</script>" for part in parts)
+
+
+def _bubble_titles(language: str) -> str:
+    """Gradio titles its bubbles in English whatever it is told; page.css shows these instead."""
+    texts = {kind: say(language, f"common.{kind}") for kind in ("error", "warning", "info")}
+    rules = [f"--rvc-{kind}: {json.dumps(text, ensure_ascii=False)};" for kind, text in texts.items()]
+    return f"<style>:root {{ {' '.join(rules)} }}</style>"
 
 
 def _text(path: Path) -> str:
