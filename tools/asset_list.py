@@ -5,6 +5,7 @@ The SHA-256 sums are those RVC publishes for its model repository.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from infer.lib.models.spec import RATE_LABELS
 
@@ -94,9 +95,33 @@ GROUPS: dict[str, tuple[Asset, ...]] = {
     "pretrained_v2": _bases("pretrained_v2"),
     **{f"{folder}_{rate}": _bases(folder, (rate,)) for folder in BASE_SUMS for rate in RATE_LABELS},
 }
-SHOWN_GROUPS = ("hubert", "hubert_folder", "rmvpe", *BASE_SUMS)  # what the doctor and the page list
+SHOWN_GROUPS = ("hubert", "hubert_folder", "rmvpe", *BASE_SUMS)  # what the doctor lists
 # The Transformers folder holds the same network as hubert_base.pt, so "all" leaves it out.
 GROUPS["all"] = GROUPS["hubert"] + GROUPS["rmvpe"] + GROUPS["pretrained"] + GROUPS["pretrained_v2"]
+
+
+@dataclass(frozen=True)
+class Presence:
+    """How many files of a group are there, and how many of those are not complete. `bytes`: 0 if unknown."""
+
+    name: str
+    there: int
+    wanted: int
+    short: int
+    bytes: int
+
+    @property
+    def complete(self) -> bool:
+        return self.there == self.wanted and not self.short
+
+
+def presence(group: str, assets: Path) -> Presence:
+    """What of a group lies in the assets folder. Sizes are compared, hashes are not."""
+    wanted = GROUPS[group]
+    there = [asset for asset in wanted if (assets / asset.place).is_file()]
+    short = [asset for asset in there if asset.size and (assets / asset.place).stat().st_size != asset.size]
+    sizes = [asset.size for asset in wanted]
+    return Presence(group, len(there), len(wanted), len(short), sum(sizes) if all(sizes) else 0)
 
 
 def assets_of(names: Sequence[str]) -> list[Asset]:

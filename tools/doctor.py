@@ -21,8 +21,8 @@ from infer.jobs.command import option, parse
 from infer.jobs.stage import EXIT_DONE, EXIT_EXPECTED
 from infer.lib import devices
 from infer.lib.errors import RvcError
-from tools.asset_list import SHOWN_GROUPS
-from tools.doctor_facts import facts, state, why_not
+from tools.asset_list import SHOWN_GROUPS, presence
+from tools.doctor_facts import facts, why_not
 from tools.environment import find_cards
 
 STARTER = "starter/content_encoder.safetensors"
@@ -152,9 +152,9 @@ def models(assets: Path) -> list[Finding]:
     else:
         found.append(Finding("starter", "there"))
     for group in SHOWN_GROUPS:
-        now = state(group, assets)
-        remedy = f"incomplete: go-web download {group}" if now["short"] else ""
-        found.append(Finding(group, f"{now['there']} of {now['wanted']} files", remedy))
+        now = presence(group, assets)
+        remedy = f"incomplete: go-web download {group}" if now.short else ""
+        found.append(Finding(group, f"{now.there} of {now.wanted} files", remedy))
     voices = [path for folder in (config.WEIGHTS, assets / "weights") for path in folder.glob("*.pth")]
     return [*found, Finding("voices", str(len(voices)))]
 

@@ -2,26 +2,27 @@
 
 import dataclasses
 import shutil
-from pathlib import Path
 from typing import Any
 
 import config
 from infer.lib import devices
 from infer.lib.errors import RvcError
-from tools.asset_list import GROUPS, SHOWN_GROUPS, Asset
 
 
 def facts() -> dict[str, Any]:
-    """JSON values: gpus, memory and disk in GiB, what config.py comes to (None where it cannot), models."""
-    disk = shutil.disk_usage(config.ROOT)
+    """JSON values: gpus, memory and disk in GiB, and for each device what config.py comes to with it."""
+    gpus, disk = _gpus(), shutil.disk_usage(config.ROOT)
     return {
-        "gpus": [describe(gpu) for gpu in _gpus()],
+        "gpus": [describe(gpu) for gpu in gpus],
         "ram_gib": devices.total_ram_gib(),
         "free_ram_gib": devices.free_ram_gib(),
         "disk_gib": disk.total / devices.GIB,
         "free_disk_gib": disk.free / devices.GIB,
-        "settings": _settings(),
-        "models": [state(group, config.ASSETS) for group in SHOWN_GROUPS],
+        "settings": {
+            device: found
+            for device in ("auto", "cpu", *(gpu.device for gpu in gpus if gpu.runs))
+            if (found := _settings(device))
+        },
     }
 
 
@@ -60,24 +61,6 @@ def free_gpu_gib(gpu: devices.Gpu) -> float | None:
         return None
 
 
-def state(group: str, assets: Path) -> dict[str, Any]:
-    """How much of a group of models is there. `short`: files that are not complete."""
-    wanted = GROUPS[group]
-    there = [asset for asset in wanted if (assets / asset.place).is_file()]
-    return {
-        "name": group,
-        "there": len(there),
-        "wanted": len(wanted),
-        "short": len(incomplete(there, assets)),
-        "bytes": sum(asset.size for asset in wanted),
-    }
-
-
-def incomplete(there: list[Asset], assets: Path) -> list[Asset]:
-    """Files whose size is not the published one."""
-    return [asset for asset in there if asset.size and (assets / asset.place).stat().st_size != asset.size]
-
-
 def _gpus() -> list[devices.Gpu]:
     try:
         return devices.gpus()
@@ -85,9 +68,10 @@ def _gpus() -> list[devices.Gpu]:
         return []  # the doctor names it
 
 
-def _settings() -> dict[str, Any] | None:
+def _settings(device: str) -> dict[str, Any] | None:
+    """None where the device, or what was written into config.py, cannot be used."""
     try:
-        settings = config.settings()
+        settings = config.settings() if device == "auto" else config.settings(device=device)
     except (RvcError, ImportError, OSError):
         return None
     names = ("device", "precision", "training_precision", "workers", "x_pad", "x_query", "x_center", "x_max")

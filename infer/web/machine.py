@@ -15,8 +15,11 @@ from typing import Any
 from infer.jobs.runner import variables
 from infer.lib.errors import RvcError
 from infer.web.home import Home
+from tools.asset_list import BASE_SUMS, GROUPS, Presence, presence
 
 DOCTOR = "tools.doctor"
+# What the page offers to download: the larger sets in parts, one for each sample rate.
+DOWNLOADS = [group for group in GROUPS if group not in (*BASE_SUMS, "all")]
 PATIENCE_S = 300.0  # a first start reads gigabytes of libraries from a slow disk
 
 
@@ -40,21 +43,6 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Model:
-    """A group of downloadable files: how many are there, and how many of those are incomplete."""
-
-    name: str
-    there: int
-    wanted: int
-    short: int
-    bytes: int
-
-    @property
-    def complete(self) -> bool:
-        return self.there == self.wanted and not self.short
-
-
-@dataclass(frozen=True)
 class Finding:
     """One line of the doctor. `remedy` is empty where all is well."""
 
@@ -67,17 +55,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Facts:
-    """The doctor's answer. `settings` holds what config.py comes to, None if it cannot be used."""
+    """The doctor's answer. `settings`: what config.py comes to with each device that can be chosen."""
 
     works: bool
     devices: tuple[Device, ...] = ()
-    models: tuple[Model, ...] = ()
     findings: tuple[Finding, ...] = ()
     ram_gib: float = 0.0
     free_ram_gib: float = 0.0
     disk_gib: float = 0.0
     free_disk_gib: float = 0.0
-    settings: dict[str, Any] | None = None
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     failure: str = ""  # why the doctor gave no answer
 
     @property
@@ -116,6 +103,10 @@ class Machine:
             asking = self._asking
         if wait:
             asking.join()
+
+    def models(self) -> list[Presence]:
+        """Which downloads are there now. Looks at the disk itself, which takes no time."""
+        return [presence(group, self.home.assets) for group in DOWNLOADS]
 
     @property
     def busy(self) -> bool:
@@ -165,7 +156,6 @@ def read_facts(text: str) -> Facts:
         return Facts(
             works=answer["works"],
             devices=tuple(Device(**gpu) for gpu in facts["gpus"]),
-            models=tuple(Model(**model) for model in facts["models"]),
             findings=tuple(findings),
             settings=facts["settings"],
             **{name: facts[name] for name in ("ram_gib", "free_ram_gib", "disk_gib", "free_disk_gib")},

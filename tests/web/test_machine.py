@@ -8,8 +8,9 @@ import pytest
 
 from infer.lib.errors import RvcError
 from infer.web.home import Home
-from infer.web.machine import Device, Machine, Model, read_facts
+from infer.web.machine import Device, Machine, read_facts
 from tests.test_floors import loaded_by
+from tools.asset_list import Presence
 from tools.doctor_facts import describe
 
 ANSWER = {
@@ -36,14 +37,20 @@ ANSWER = {
         "free_ram_gib": 9.5,
         "disk_gib": 500.0,
         "free_disk_gib": 44.0,
-        "settings": None,
-        "models": [{"name": "rmvpe", "there": 1, "wanted": 1, "short": 1, "bytes": 181184272}],
+        "settings": {"auto": {"device": "cuda:1", "x_pad": 3}},
     },
 }
 
 
 def home(tmp_path):
-    return Home(tmp_path, tmp_path / "assets", tmp_path / "logs", tmp_path / "weights", tmp_path / "opt", settings=dict)
+    return Home(
+        tmp_path,
+        tmp_path / "assets",
+        tmp_path / "logs",
+        tmp_path / "weights",
+        tmp_path / "opt",
+        settings=dict,
+    )
 
 
 def doctor(text: str) -> tuple[str, ...]:
@@ -56,11 +63,9 @@ def test_the_answer_becomes_facts():
     assert facts.devices == (Device("cuda:1", "NVIDIA H200", "9.0", 139.7, 120.0, True, True),)
     assert facts.device("cuda:1").label == "cuda:1 NVIDIA H200 (140 GiB)"
     assert facts.device("cuda:0") is None
-    assert facts.models == (Model("rmvpe", 1, 1, 1, 181184272),)
-    assert not facts.models[0].complete
     assert [finding.name for finding in facts.problems] == ["faiss-cpu", "torch"]
     assert [finding.name for finding in facts.section("system")] == ["Python"]
-    assert facts.settings is None
+    assert facts.settings["auto"]["x_pad"] == 3
     assert facts.free_disk_gib == 44.0
 
 
@@ -114,18 +119,24 @@ def test_the_real_doctor_is_understood(monkeypatch, capsys):
     monkeypatch.setattr(program, "LIBRARIES", program.LIBRARIES[2:3])
     program.main(["--json"])
     facts = read_facts(capsys.readouterr().out)
-    assert {model.name for model in facts.models} == {
-        "hubert",
-        "hubert_folder",
-        "rmvpe",
-        "pretrained",
-        "pretrained_v2",
-    }
     assert 0 < facts.free_ram_gib <= facts.ram_gib
     assert 0 < facts.free_disk_gib <= facts.disk_gib
-    assert facts.settings["x_pad"] > 0
+    assert facts.settings["auto"]["x_pad"] > 0
+    assert facts.settings["cpu"]["device"] == "cpu"
     old = Gpu(3, "Tesla K80", (3, 7), 11.2)
     assert Device(**describe(old)).problem == "too old: compute capability 5.3 or later is needed"
+
+
+def test_models_are_counted_from_the_disk(tmp_path):
+    machine = Machine(home(tmp_path), doctor(""))
+    (tmp_path / "assets" / "rmvpe").mkdir(parents=True)
+    (tmp_path / "assets" / "rmvpe" / "rmvpe.pt").write_bytes(b"half")
+    models = {model.name: model for model in machine.models()}
+    assert list(models)[:3] == ["hubert", "hubert_folder", "rmvpe"]
+    assert models["rmvpe"] == Presence("rmvpe", 1, 1, 1, 181_184_272)
+    assert not models["rmvpe"].complete
+    assert (models["pretrained_v2_40k"].there, models["pretrained_v2_40k"].wanted) == (0, 4)
+    assert "all" not in models
 
 
 def test_the_page_loads_nothing_heavy_for_it():
