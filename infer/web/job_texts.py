@@ -69,7 +69,11 @@ def _bar(job: Job, progress: JobProgress, language: str) -> str:
 
 
 def _lines(job: Job, progress: JobProgress, language: str, now_s: float) -> list[str]:
-    took = duration((job.ended_s or now_s) - job.started_s, language) if job.started_s else ""
+    took = (
+        duration((now_s if job.ended_s is None else job.ended_s) - job.started_s, language)
+        if job.started_s is not None
+        else ""
+    )
     if job.state == "queued":
         if job.ahead:
             return [say(language, "job.ahead", jobs=job.ahead)]
