@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from infer.web.i18n import LANGUAGES
-from infer.web.tabs.help import Entry, as_details, entries, parse
+from infer.web.i18n import LANGUAGES, texts
+from infer.web.tabs.help import FOLDER, Entry, as_details, entries, parse
 from tests.test_floors import ROOT
 
 ANCHORS = [f"q{number}" for number in range(1, 19)]
@@ -26,6 +26,16 @@ def test_commands_files_and_links_are_the_same_in_each_language(language):
     literal = re.compile(r"`([^`]+)`|\]\((\S+)\)|^    (\S.+)$", re.MULTILINE)
     for english, entry in zip(entries("en"), entries(language), strict=True):
         assert set(literal.findall(entry.answer)) == set(literal.findall(english.answer)), entry.anchor
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_controls_are_called_what_they_are_called(language):
+    """The same controls are named in each language, by the label they have on the page."""
+    label = re.compile(r"\{([a-z]+\.[a-z_.]+)\}")
+    named = label.findall((FOLDER / f"{language}.md").read_text(encoding="utf-8"))
+    assert sorted(named) == sorted(label.findall((FOLDER / "en.md").read_text(encoding="utf-8")))
+    assert not label.search(as_details(language))
+    assert texts(language)["train.index"] in entries(language)[0].answer
 
 
 def test_named_files_exist():

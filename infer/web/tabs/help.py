@@ -1,7 +1,8 @@
 """The help tab: common questions with short answers, in the language of the page.
 
-assets/help/<language>.md holds them as `## question {#q1}` and the answer below. Each becomes an element
-that opens on a click; browsers search closed ones too, and a link to #q1 opens it.
+assets/help/<language>.md holds them as `## question {#q1}` and the answer below; `{train.start}` stands
+for the text of that button. Each question becomes an element that opens on a click; browsers search
+closed ones too, and a link to #q1 opens it.
 """
 
 import html
@@ -14,11 +15,12 @@ import gradio as gr
 
 from infer.lib.files import REPO
 from infer.web.handlers import guarded
-from infer.web.i18n import DEFAULT, language_of, t
+from infer.web.i18n import DEFAULT, language_of, say, t
 from infer.web.page import QUIET, Page
 
 FOLDER = REPO / "assets" / "help"
 _HEADING = re.compile(r"^## (?P<question>.+) \{#(?P<anchor>q\d+)\}$", re.MULTILINE)
+_LABEL = re.compile(r"\{([a-z]+\.[a-z_.]+)\}")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ def entries(language: str, folder: Path = FOLDER) -> list[Entry]:
     path = folder / f"{language}.md"
     if not path.is_file():
         path = folder / f"{DEFAULT}.md"
-    return parse(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    return parse(_LABEL.sub(lambda match: say(language, match[1]), text))
 
 
 def parse(text: str) -> list[Entry]:
