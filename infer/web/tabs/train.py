@@ -1,5 +1,6 @@
 """The Train tab: the form on the left in RVC's order, what runs and how it goes on the right."""
 
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -13,6 +14,7 @@ from infer.web.tabs.train_form_panel import FormPanel, Updates
 from infer.web.tabs.train_reuse import OtherRatePanel, UploadPanel
 from infer.web.tabs.train_run_panel import RunPanel
 from infer.web.train_facts import restored_form
+from infer.web.train_form import FIRST_EXPERIMENT
 
 
 def build(page: Page) -> None:
@@ -28,7 +30,8 @@ class TrainTab:
     def __init__(self, page: Page):
         self.page = page
         self.form = FormPanel(page)
-        self.run = RunPanel(page, self.form)
+        self.compare = ComparePanel(page, self.form)
+        self.run = RunPanel(page, self.form, self.compare)
         self.upload = UploadPanel(page, self.form)
         self.rate = OtherRatePanel(page, self.form)
 
@@ -41,7 +44,6 @@ class TrainTab:
                 self.run.build_side()
                 self.chart = ChartPanel(self.page, self.form.picker)
                 self.chart.build()
-        self.compare = ComparePanel(self.page, self.form.picker)
         self.compare.build()
 
     def _build_form(self) -> None:
@@ -63,12 +65,15 @@ class TrainTab:
         self.upload.wire()
         self.rate.wire(self.run.job)
         self.chart.wire()
-        self.compare.wire(self.run.seen)
+        self.compare.wire()
         chosen = form.picker.input(guarded(form.chosen), inputs, form.outputs, **QUIET)
         loaded = Context.root_block.load(guarded(self.attached), inputs, form.outputs, **QUIET)
-        self.tab.select(guarded(form.machine_known), inputs, [*form.outputs, form.gpu_info], **QUIET)
-        for event in (chosen, loaded, self.rate.made):
-            event.then(guarded(self.run.watch), [form.picker, self.run.seen], [self.run.seen], **QUIET)
+        # What arrives while the tab is being put on the screen for the first time may be lost: once more.
+        seen = [self.run.seen, self.chart.seen]
+        self.tab.select(lambda: ("", ""), None, seen, **QUIET)
+        asked = self.tab.select(guarded(form.ask_machine), None, [form.gpu_info], **QUIET)
+        asked.then(guarded(form.machine_known), inputs, form.outputs, **QUIET)
+        self.run.look_at(*(event.then for event in (chosen, loaded, self.rate.made)))
         form.refresh.click(
             guarded(form.refreshed), inputs, [form.picker, form.fields["continue_from"]], **QUIET
         )
@@ -88,10 +93,11 @@ class TrainTab:
     def attached(self, values: Updates) -> dict[Any, Any]:
         """A page was opened: the experiment of the running job, else of the last one, else a new one."""
         now = self.form.form(values)
-        facts = self.form.facts(self._last() or now.experiment)
+        facts = self.form.facts(self._last() or now.experiment or FIRST_EXPERIMENT)
         if facts.exists:
             return self.form.filled(restored_form(facts, now), facts)
-        return self.form.filled(self.form.with_bases(now), facts)
+        fresh = replace(now, experiment=facts.experiment.name)
+        return self.form.filled(self.form.with_bases(fresh), facts)
 
     def _last(self) -> str | None:
         """The experiment at work, or the one that was worked on last, if it is still there."""

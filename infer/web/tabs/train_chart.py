@@ -1,6 +1,6 @@
 """Loss curves of the experiment, live: the five losses, and apart from them the held-out mel loss."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -35,18 +35,16 @@ class ChartPanel:
             )
 
     def wire(self) -> None:
-        watched = [self.picker, self.seen]
-        self.page.second.tick(guarded(self.watch), watched, [self.seen], **QUIET)
-        outputs = [self.box, self.losses, self.best, self.held_out]
-        self.seen.change(guarded(self.draw), [self.picker], outputs, **QUIET)
+        outputs = [self.seen, self.box, self.losses, self.best, self.held_out]
+        self.page.second.tick(guarded(self.look), [self.picker, self.seen], outputs, **QUIET)
 
-    def watch(self, name: str, seen: str) -> Any:
+    def look(self, name: str, seen: str) -> list:
+        """The curves, if there are other numbers than were `seen`."""
         metrics = self._metrics(name)
         now = f"{name}|{len(metrics)}|{metrics[-1].step if metrics else 0}"
-        return now if now != seen else gr.skip()
+        return [gr.skip()] * 5 if now == seen else [now, *self.draw(metrics)]
 
-    def draw(self, name: str) -> list:
-        metrics = self._metrics(name)
+    def draw(self, metrics: "list[Metric]") -> list:
         spoken = heldout_table(metrics)
         return [
             gr.update(visible=bool(metrics)),
@@ -57,7 +55,7 @@ class ChartPanel:
 
     def _metrics(self, name: str) -> "list[Metric]":
         try:
-            return self.page.jobs.metrics(experiment_of(self.page.home, name).root)
+            return self.page.jobs.metrics(experiment_of(self.page.home, name or "").root)
         except RvcError:
             return []
 

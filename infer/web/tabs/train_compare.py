@@ -15,8 +15,8 @@ from infer.web.errors_i18n import refusal
 from infer.web.fields import labelled
 from infer.web.handlers import guarded
 from infer.web.i18n import language_of, say, t
-from infer.web.page import QUIET, Page
-from infer.web.tabs.train_form_panel import Updates
+from infer.web.page import Page
+from infer.web.tabs.train_form_panel import FormPanel, Updates
 from infer.web.tabs.train_html import note
 from infer.web.tabs.train_layout import quiet_html
 from infer.web.train_facts import generator_header, held_out, index_of, saved_voices
@@ -37,8 +37,8 @@ class Candidate:
 class ComparePanel:
     """Which epochs, which sentence, and the player."""
 
-    def __init__(self, page: Page, picker: gr.Dropdown):
-        self.page, self.picker = page, picker
+    def __init__(self, page: Page, form: FormPanel):
+        self.page, self.form = page, form
         self._folder: tempfile.TemporaryDirectory | None = None
 
     def build(self) -> None:
@@ -66,12 +66,19 @@ class ComparePanel:
             self.player = ABPlayer("train-player")
             self.player.build()
 
-    def wire(self, seen: gr.State) -> None:
-        outputs = [self.empty, self.chosen, self.sentence]
-        seen.change(guarded(self.offer), [self.picker, self.chosen, self.sentence], outputs, **QUIET)
+    @property
+    def offered(self) -> list:
+        """What `offer` may change."""
+        return [self.empty, self.chosen, self.sentence]
+
+    @property
+    def inputs(self) -> set:
+        return {self.chosen, self.sentence}
+
+    def wire(self) -> None:
         self.render.click(
             guarded(self.rendered),
-            {self.picker, self.chosen, self.sentence, self.own},
+            {self.form.picker, self.chosen, self.sentence, self.own},
             [self.player.component],
             api_visibility="private",
             concurrency_id="convert",
@@ -79,19 +86,22 @@ class ComparePanel:
 
     # handlers -----------------------------------------------------------------------------------
 
-    def offer(self, name: str, chosen: list[str] | None, sentence: str | None) -> list:
+    def offer(self, values: Updates) -> Updates:
         """What can be heard now; a choice that is still possible stays."""
-        experiment = experiment_of(self.page.home, name)
+        experiment = experiment_of(self.page.home, values[self.form.picker])
         names = [candidate.name for candidate in self.candidates(experiment)]
         stems = sentences(experiment)
-        kept = [name for name in chosen or [] if name in names] or names[-MOST:]
-        text = "" if names else say(language_of(), "train.nothing_to_hear")
-        stem = sentence if sentence in stems else next(iter(stems), None)
-        return [note(text), gr.update(choices=names, value=kept), gr.update(choices=stems, value=stem)]
+        chosen = [name for name in values[self.chosen] or [] if name in names] or names[-MOST:]
+        sentence = values[self.sentence] if values[self.sentence] in stems else next(iter(stems), None)
+        return {
+            self.empty: note("" if names else say(language_of(), "train.nothing_to_hear")),
+            self.chosen: gr.update(choices=names, value=chosen),
+            self.sentence: gr.update(choices=stems, value=sentence),
+        }
 
     def rendered(self, values: Updates, progress: gr.Progress = gr.Progress()) -> Any:  # noqa: B008
         """The sentence through every chosen epoch, one after the other."""
-        experiment = experiment_of(self.page.home, values[self.picker])
+        experiment = experiment_of(self.page.home, values[self.form.picker])
         wanted = list(values[self.chosen] or [])[:MOST]
         found = [candidate for candidate in self.candidates(experiment) if candidate.name in wanted]
         if not found:

@@ -180,18 +180,23 @@ class FormPanel:
         changed = {self.fields[name]: getattr(form, name) for name in ("total_epoch", "batch_size")}
         return changed | self.noted(form, facts)
 
+    def ask_machine(self) -> str:
+        """The tab was opened: the GPUs by name. The first time this waits for the doctor."""
+        self._machine = self.page.machine.facts(wait=True)
+        return self._gpu_text(self._machine)
+
     def machine_known(self, values: Updates) -> Updates:
-        """The tab was opened: GPUs by name; for an experiment without a form, lists and batch too."""
-        self._machine = machine = self.page.machine.facts(wait=True)
+        """Now that the GPUs are known: their lists and the batch, unless the experiment has its own form."""
         form = self.form(values)
         facts = self.facts(form.experiment)
-        updates = {self.gpu_info: self._gpu_text(machine)} | self.noted(form, facts)
-        if facts.form is None:
-            listed = "-".join(gpu.device.removeprefix("cuda:") for gpu in machine.devices if gpu.usable)
-            form = replace(form, train_gpus=listed)
-            updates |= {self.fields[name]: listed for name in ("gpus", "pitch_gpus", "train_gpus")}
-            updates[self.fields["batch_size"]] = self.batch(form, facts)
-        return updates
+        if facts.form is not None:
+            return self.noted(form, facts)
+        usable = [gpu.device.removeprefix("cuda:") for gpu in self._machine.devices if gpu.usable]
+        listed = {name: "-".join(usable) for name in ("gpus", "pitch_gpus", "train_gpus")}
+        form = replace(form, **listed)
+        form = replace(form, batch_size=self.batch(form, facts))
+        changed = {self.fields[name]: getattr(form, name) for name in (*listed, "batch_size")}
+        return changed | self.noted(form, facts)
 
     # texts --------------------------------------------------------------------------------------
 

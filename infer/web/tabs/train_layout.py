@@ -11,7 +11,6 @@ from infer.stages.chain_options import TrainAllOptions
 from infer.stages.preprocess.options import MAX_SPEAKER_ID, SLICE_S_RANGE
 from infer.web.fields import checkbox, dropdown, labelled, number, radio, slider, text
 from infer.web.i18n import t
-from infer.web.train_form import FIRST_EXPERIMENT
 
 RATES_V1, RATES_V2 = ("40k", "48k"), ("40k", "48k", "32k")  # in RVC's order; v1 has no 32k base
 MOST_EPOCHS, MOST_SAVE_EPOCHS = 1200, 50
@@ -174,7 +173,7 @@ def picker_row() -> tuple[gr.Dropdown, gr.Button]:
         picker = gr.Dropdown(
             **labelled("train.experiment"),
             choices=[],
-            value=FIRST_EXPERIMENT,
+            value=None,  # chosen when the page is opened
             allow_custom_value=True,
             elem_id="train-experiment",
             scale=5,

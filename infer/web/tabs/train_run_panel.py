@@ -15,6 +15,7 @@ from infer.web.i18n import language_of, say, t
 from infer.web.job_view import JobView
 from infer.web.page import QUIET, Page
 from infer.web.tabs import train_layout as layout
+from infer.web.tabs.train_compare import ComparePanel
 from infer.web.tabs.train_form_panel import FormPanel, Updates, train_label
 from infer.web.tabs.train_outcome import outcome_of
 from infer.web.tabs.train_report import report_html
@@ -31,8 +32,8 @@ SHOW_JOB = (
 class RunPanel:
     """Buttons are built where the form wants them, then `wire()` connects all."""
 
-    def __init__(self, page: Page, form: FormPanel):
-        self.page, self.form = page, form
+    def __init__(self, page: Page, form: FormPanel, compare: ComparePanel):
+        self.page, self.form, self.compare = page, form, compare
         self.starts: dict[gr.Button, tuple[str, ...]] = {}
         self.stops: dict[gr.Button, tuple[str, ...]] = {}
 
@@ -94,22 +95,31 @@ class RunPanel:
         for begun in (retried, indexed):
             self._follow(begun)
         self.apply.click(guarded(self.form.advised), inputs, self.form.outputs, **QUIET)
-        watching = [self.form.picker, self.seen]
-        self.page.second.tick(guarded(self.watch), watching, [self.seen], **QUIET)
-        self.seen.change(guarded(self.state), inputs, self.outputs, **QUIET)
+        self.look_at(self.page.second.tick)
+
+    def look_at(self, *events: Any) -> None:
+        """After these events the tab is brought up to date."""
+        # Not through seen.change: the browser may lose such an event while a tab is put on the screen.
+        for event in events:
+            event(
+                guarded(self.look),
+                {*self.form.inputs, *self.compare.offered[1:], self.seen},
+                self.outputs,
+                **QUIET,
+            )
 
     def _follow(self, begun: Any) -> None:
         """After a start: look at once, and bring the job into sight."""
-        begun.success(guarded(self.watch), [self.form.picker, self.seen], [self.seen], **QUIET)
+        self.look_at(begun.success)
         begun.success(None, None, None, js=SHOW_JOB, **QUIET)
 
     @property
     def outputs(self) -> list:
         """What `state` may change."""
-        side = [self.job, self.outcome, self.retry, self.make_index, self.report, self.apply]
+        side = [self.seen, self.job, self.outcome, self.retry, self.make_index, self.report, self.apply]
         form = self.form
         notes = [form.status, form.bases_note, form.batch_note, form.confirm]
-        return [*side, *self.starts, *self.stops, *notes]
+        return [*side, *self.starts, *self.stops, *notes, *self.compare.offered]
 
     # handlers -----------------------------------------------------------------------------------
 
@@ -132,17 +142,16 @@ class RunPanel:
         if job is not None and job.living:
             self.page.jobs.stop(job.id)
 
-    def watch(self, name: str, seen: str) -> Any:
-        """A new signature of what the tab shows, if it changed: a look at two folders and the jobs."""
-        try:
-            experiment = experiment_of(self.page.home, name)
-        except RvcError:
-            return gr.skip()
-        job = self.newest(name)
-        written = [_written_ns(folder) for folder in (experiment.root, self.page.home.weights)]
+    def look(self, values: Updates) -> Updates:
+        """The state of the experiment, if it is another one than was `seen`: two folders and the jobs."""
+        folder = self._folder(values[self.form.picker])
+        if folder is None:
+            return {self.seen: gr.skip()}  # the name is being typed
+        job = self.newest(folder.name)
+        written = [_written_ns(path) for path in (folder, self.page.home.weights)]
         told = f"{job.id}:{job.state}:{job.step}:{job.stopping}" if job else ""
-        now = f"{experiment.name}|{told}|{written}"
-        return now if now != seen else gr.skip()
+        now = f"{folder.name}|{told}|{written}"
+        return {self.seen: gr.skip()} if now == values[self.seen] else {**self.state(values), self.seen: now}
 
     def state(self, values: Updates) -> Updates:
         """Everything the tab says about the experiment as it is now."""
@@ -166,6 +175,7 @@ class RunPanel:
             self.make_index: gr.update(visible=outcome.wants_index),
             self.report: report_html(facts.report, language),
             self.apply: self._apply_button(form, facts, language),
+            **self.compare.offer(values),
         }
 
     def newest(self, name: str) -> Job | None:
@@ -175,7 +185,7 @@ class RunPanel:
 
     def _folder(self, name: Any) -> Path | None:
         try:
-            return experiment_of(self.page.home, name).root
+            return experiment_of(self.page.home, name or "").root
         except RvcError:
             return None  # a name that is no name has no jobs
 
