@@ -87,8 +87,8 @@ class SetInfoOptions:
 
     voice: Path = option(help="a voice file", positional=True)
     info: str = option(help="the new text")
-    author: str = option("", help="who made the voice; empty: as it is")
-    licence: str = option("", help="terms of use; empty: as they are", aliases=("--license",))
+    author: str | None = option(None, help="who made the voice (none: as it is)")
+    licence: str | None = option(None, help="terms of use (none: as they are)", aliases=("--license",))
     name: str = option("", help="write a new voice of this name instead of changing the file")
     weights: Path = option(WEIGHTS, help="folder of the voices, for --name")
     overwrite: bool = option(False, help="replace another voice of this name")

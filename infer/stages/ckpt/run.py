@@ -85,7 +85,8 @@ def change_info(options: SetInfoOptions, report: Report) -> dict:
     same = target.exists() and target.resolve() == options.voice.resolve()
     if not same:
         _refuse_other(target, read_voice(options.voice), options.overwrite)
-    terms = {key: text for key in ("author", "licence") if (text := getattr(options, key))}
+    asked = {key: getattr(options, key) for key in ("author", "licence")}
+    terms = {key: text for key, text in asked.items() if text is not None}
     set_info(options.voice, target, options.info, terms)
     return {"voice": str(target), "info": options.info, **terms}
 
