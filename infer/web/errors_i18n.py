@@ -108,8 +108,10 @@ def _whole(sentence: str, language: str) -> Found | None:
     fitting = [(t, m) for t in templates(language) if (m := t.pattern.fullmatch(sentence))]
     if not fitting:
         return None
+    filler = _Filler(language)
     template, match = max(fitting, key=lambda pair: pair[0].weight)
-    return Found(_Filler(language).format(template.translation, *match.groups()), template.weight)
+    text = filler.format(template.translation, *match.groups())
+    return Found(text, template.weight + filler.weight)
 
 
 def _joined(left: str, separator: str, right: str, language: str) -> Found | None:
@@ -125,12 +127,15 @@ def _joined(left: str, separator: str, right: str, language: str) -> Found | Non
 
 
 class _Filler(string.Formatter):
-    """str.format with one more conversion: !t translates the value."""
+    """str.format with one more conversion: !t translates the value. `weight`: what was recognised in them."""
 
     def __init__(self, language: str):
         self._language = language
+        self.weight = 0
 
     def convert_field(self, value, conversion):
-        if conversion == "t":
-            return translated_words(str(value), self._language)
-        return super().convert_field(value, conversion)
+        if conversion != "t":
+            return super().convert_field(value, conversion)
+        found = _render(str(value), self._language)
+        self.weight += found.weight if found else 0
+        return found.text if found else value

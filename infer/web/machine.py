@@ -69,7 +69,10 @@ class Facts:
 
     @property
     def problems(self) -> list[Finding]:
-        return [finding for finding in self.findings if finding.remedy or finding.fatal]
+        """What needs attention. A GPU that is not chosen is told with the devices."""
+        told = {device.device for device in self.devices}
+        found = [finding for finding in self.findings if finding.remedy or finding.fatal]
+        return [finding for finding in found if finding.name not in told]
 
     def section(self, name: str) -> list[Finding]:
         return [finding for finding in self.findings if finding.section == name]

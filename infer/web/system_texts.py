@@ -10,6 +10,7 @@ from infer.web.machine import Device, Facts, Finding
 from tools.asset_list import Presence
 
 MEGABYTE = 10**6
+FINDINGS = {"free disk": "system.disk"}  # the doctor's own names, where they are words
 
 
 def status(facts: Facts | None, language: str) -> str:
@@ -119,7 +120,8 @@ def _device(device: Device, language: str) -> list[str]:
 
 def _problem(finding: Finding, language: str) -> list[str]:
     words = [translated_words(text, language) for text in (finding.value, finding.remedy)]
-    return [finding.name, *words]
+    name = say(language, FINDINGS[finding.name]) if finding.name in FINDINGS else finding.name
+    return [name, *words]
 
 
 def _version(finding: Finding, language: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import config
 from infer.lib import devices
 from infer.lib.devices import Gpu
-from tools import doctor
+from tools import doctor, doctor_facts
 from tools.doctor import Finding, Library
 
 
@@ -78,3 +78,29 @@ def test_no_private_paths(monkeypatch):
 def test_text_marks_what_needs_attention():
     text = doctor.as_text({"disk": [Finding("free disk", "1.0 GiB", "make room")]})
     assert text == "disk:\n  free disk  1.0 GiB\n             -> make room"
+
+
+def test_facts_for_the_page_name_every_device_that_can_be_chosen(monkeypatch):
+    cards = [Gpu(0, "NVIDIA H200", (9, 0), 139.7), Gpu(1, "Tesla K80", (3, 7), 11.2)]
+    monkeypatch.setattr(devices, "gpus", lambda: cards)
+    monkeypatch.setattr(doctor_facts, "free_gpu_gib", lambda gpu: 100.0 if gpu.runs else None)
+    facts = doctor_facts.facts()
+    assert [(gpu["device"], gpu["free_gib"], gpu["runs"]) for gpu in facts["gpus"]] == [
+        ("cuda:0", 100.0, True),
+        ("cuda:1", None, False),
+    ]
+    assert facts["gpus"][0]["capability"] == "9.0"
+    assert list(facts["settings"]) == ["auto", "cpu", "cuda:0"]
+    assert facts["settings"]["cuda:0"]["precision"] == "fp16"
+    assert facts["settings"]["cpu"]["x_center"] == 38
+    assert facts["free_ram_gib"] <= facts["ram_gib"]
+
+
+def test_a_config_that_cannot_be_used_leaves_no_settings(monkeypatch):
+    monkeypatch.setattr(config, "x_center", 99)
+    assert doctor_facts.facts()["settings"] == {}
+
+
+def test_private_paths_are_found_in_json_too(monkeypatch):
+    monkeypatch.setattr(config, "ROOT", Path("C:\\Users\\anna\\rvc"))
+    assert doctor.without_home(json.dumps("C:\\Users\\anna\\rvc\\x")) == '".\\\\x"'

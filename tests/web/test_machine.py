@@ -20,6 +20,9 @@ ANSWER = {
         {"name": "faiss-cpu", "value": "does not load", "remedy": "install it", "fatal": False},
         {"name": "torch", "value": "is missing", "remedy": "reinstall", "fatal": True},
     ],
+    "devices": [
+        {"name": "cuda:1", "value": "a GPU", "remedy": "it is told with the devices", "fatal": False}
+    ],
     "facts": {
         "gpus": [
             {

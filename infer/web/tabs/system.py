@@ -38,7 +38,7 @@ class SystemTab:
 
     def build(self, tab: gr.Tab) -> None:
         with gr.Row(elem_classes="rvc-system-status"):
-            self.status = _html("system-status", min_height=24)
+            self.status = _html("system-status", min_height=24, min_width=280)
             self.refresh = gr.Button(t("system.refresh"), size="sm", scale=0, min_width=140)
         with gr.Row(equal_height=False):
             with gr.Column(min_width=320):
