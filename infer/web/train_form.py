@@ -136,11 +136,18 @@ def options_of(form: TrainForm, home: Home, device: str, gpus: str = "") -> Trai
         gpus=gpus,
         encoder=form.encoder or "auto",
         config=Path(config) if config else None,
+        **{name: _other(home, getattr(form, name)) for name in ("like", "continue_from")},
         weights=home.weights,
         assets=home.assets,
         **{name: path or FROM_SCRATCH for name, path in paths.items()},
         **{name: getattr(form, name) for name in own},
     )
+
+
+def _other(home: Home, name: str) -> str:
+    """The folder of another experiment; "" for none, or one that is gone and can give nothing any more."""
+    root = experiment_of(home, name).root if name else None
+    return str(root) if root and root.is_dir() else ""
 
 
 def _existing(home: Home, text: str, what: str) -> str:

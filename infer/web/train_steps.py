@@ -37,8 +37,12 @@ def start(jobs: JobStore, home: Home, device: str, order: Order) -> str:
     steps = steps_of(order, home, device, facts)
     experiment.root.mkdir(parents=True, exist_ok=True)
     save_form(experiment, order.form)
-    title = f"{experiment.name}: {', '.join(step.name for step in steps)}"
-    return jobs.start(title, steps, experiment=experiment.root)
+    return jobs.start(title_of(experiment, order.names), steps, experiment=experiment.root)
+
+
+def title_of(experiment: Experiment, names: tuple[str, ...]) -> str:
+    """What the job is called; the words are those of the commands, the same in every language."""
+    return f"{experiment.name}: {'train_all' if names == ALL else ', '.join(names)}"
 
 
 def steps_of(order: Order, home: Home, device: str, facts: ExperimentFacts) -> list[Step]:
@@ -93,11 +97,10 @@ def _check_enough(order: Order, facts: ExperimentFacts) -> None:
     """Training on less than a minute is wanted, or refused; before slicing the recordings are measured."""
     if order.confirmed:
         return
-    if PREPROCESS in order.names:
+    report = facts.report
+    if PREPROCESS in order.names and (report is None or advise(report).needs_confirmation):
         minutes = recorded_minutes(Path(order.form.trainset).expanduser())
         report = {"usable_minutes": minutes} if minutes is not None else None
-    else:
-        report = facts.report
     if report is not None and advise(report).needs_confirmation:
         raise refusal("train.refuse.too_little", seconds=round(60 * advise(report).minutes))
 

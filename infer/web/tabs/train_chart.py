@@ -10,7 +10,8 @@ from infer.web.i18n import language_of, say, t
 from infer.web.loss_chart import heldout_table, loss_table
 from infer.web.page import QUIET, Page
 from infer.web.tabs.train_html import note
-from infer.web.tabs.train_layout import quiet_html
+from infer.web.tabs.train_layout import put, quiet_html
+from infer.web.train_facts import held_out
 from infer.web.train_form import experiment_of
 
 if TYPE_CHECKING:
@@ -42,14 +43,15 @@ class ChartPanel:
         """The curves, if there are other numbers than were `seen`."""
         metrics = self._metrics(name)
         now = f"{name}|{len(metrics)}|{metrics[-1].step if metrics else 0}"
-        return [gr.skip()] * 5 if now == seen else [now, *self.draw(metrics)]
+        return [gr.skip()] * 5 if now == seen else [now, *self.draw(name, metrics)]
 
-    def draw(self, metrics: "list[Metric]") -> list:
+    def draw(self, name: str, metrics: "list[Metric]") -> list:
         spoken = heldout_table(metrics)
+        spared = bool(metrics) and bool(held_out(experiment_of(self.page.home, name)))
         return [
             gr.update(visible=bool(metrics)),
             loss_table(metrics),
-            best_html(metrics, language_of()),
+            put(best_html(metrics, language_of(), spared)),
             gr.update(value=spoken, visible=len(spoken) > 0),
         ]
 
@@ -60,11 +62,15 @@ class ChartPanel:
             return []
 
 
-def best_html(metrics: "list[Metric]", language: str) -> str:
-    """Which saved epoch speaks the held-out clips best so far; nothing stops by itself on it."""
+def best_html(metrics: "list[Metric]", language: str, spared: bool) -> str:
+    """Which saved epoch speaks the held-out clips best so far; nothing stops by itself on it.
+
+    `spared`: there are such clips. Of very few clips none is, and a clip of the training set is spoken.
+    """
     spoken = [metric for metric in metrics if isinstance(metric.values.get(HELD_OUT), float)]
     if not spoken:
         return ""
     best = min(spoken, key=lambda metric: metric.values[HELD_OUT])
-    text = say(language, "train.best", epoch=best.epoch, loss=f"{best.values[HELD_OUT]:.2f}")
+    key = "train.best" if spared else "train.best_trained"
+    text = say(language, key, epoch=best.epoch, loss=f"{best.values[HELD_OUT]:.2f}")
     return note(f"★ {text}")

@@ -18,7 +18,7 @@ from infer.web.i18n import language_of, say, t
 from infer.web.page import Page
 from infer.web.tabs.train_form_panel import FormPanel, Updates
 from infer.web.tabs.train_html import note
-from infer.web.tabs.train_layout import quiet_html
+from infer.web.tabs.train_layout import put, quiet_html
 from infer.web.train_facts import generator_header, held_out, index_of, saved_voices
 from infer.web.train_form import experiment_of
 
@@ -89,12 +89,13 @@ class ComparePanel:
     def offer(self, values: Updates) -> Updates:
         """What can be heard now; a choice that is still possible stays."""
         experiment = experiment_of(self.page.home, values[self.form.picker])
-        names = [candidate.name for candidate in self.candidates(experiment)]
+        candidates = self.candidates(experiment)
+        names = [candidate.name for candidate in candidates]
         stems = sentences(experiment)
-        chosen = [name for name in values[self.chosen] or [] if name in names] or names[-MOST:]
+        chosen = [name for name in values[self.chosen] or [] if name in names] or newest(candidates)
         sentence = values[self.sentence] if values[self.sentence] in stems else next(iter(stems), None)
         return {
-            self.empty: note("" if names else say(language_of(), "train.nothing_to_hear")),
+            self.empty: put(note("" if names else say(language_of(), "train.nothing_to_hear"))),
             self.chosen: gr.update(choices=names, value=chosen),
             self.sentence: gr.update(choices=stems, value=sentence),
         }
@@ -145,6 +146,13 @@ class ComparePanel:
         if not target.is_file():
             _extract(candidate.path, name, target.parent)
         return target
+
+
+def newest(candidates: list[Candidate]) -> list[str]:
+    """What is chosen at first: the last epochs, as voices where they were saved as such."""
+    voices = [candidate.name for candidate in candidates if not candidate.is_checkpoint]
+    others = [candidate.name for candidate in candidates if candidate.is_checkpoint]
+    return (voices if len(voices) > 1 else [*others, *voices])[-MOST:]
 
 
 def _extract(checkpoint: Path, name: str, folder: Path) -> None:

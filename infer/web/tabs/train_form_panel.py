@@ -9,6 +9,7 @@ import gradio as gr
 from infer.lib.devices import free_ram_gib
 from infer.lib.errors import RvcError
 from infer.web import advice
+from infer.web.engine import AUTO
 from infer.web.errors_i18n import translated
 from infer.web.fields import labelled
 from infer.web.i18n import language_of, say
@@ -104,11 +105,14 @@ class FormPanel:
     def noted(self, form: TrainForm, facts: ExperimentFacts) -> Updates:
         """The texts beside the controls."""
         language = language_of()
-        asked = bool(facts.report) and advice.advise(facts.report).needs_confirmation
+        # Before slicing nobody knows how much there is: the refusal must not speak of a box that is hidden.
+        asked = not facts.report or advice.advise(facts.report).needs_confirmation
         return {
-            self.status: status_html(form, facts, language),
-            self.bases_note: note(self._about_bases(form, language)),
-            self.batch_note: note(say(language, "train.batch_note", batch=self.batch(form, facts))),
+            self.status: layout.put(status_html(form, facts, language)),
+            self.bases_note: layout.put(note(self._about_bases(form, language))),
+            self.batch_note: layout.put(
+                note(say(language, "train.batch_note", batch=self.batch(form, facts)))
+            ),
             self.confirm: gr.update(visible=asked) if asked else gr.update(visible=False, value=False),
         }
 
@@ -130,7 +134,7 @@ class FormPanel:
         try:
             facts = self.facts(now.experiment)
         except RvcError as error:
-            return {self.status: box("bad", translated(error, language_of()))}
+            return {self.status: layout.put(box("bad", translated(error, language_of())))}
         if facts.exists:
             return self.filled(restored_form(facts, now), facts)
         inside = now.trainset and Path(now.trainset).is_relative_to(self.home.logs)
@@ -191,7 +195,10 @@ class FormPanel:
         facts = self.facts(form.experiment)
         if facts.form is not None:
             return self.noted(form, facts)
-        usable = [gpu.device.removeprefix("cuda:") for gpu in self._machine.devices if gpu.usable]
+        # One that was chosen on the System tab trains alone.
+        gpus = [gpu for gpu in self._machine.devices if gpu.usable]
+        chosen = [gpu for gpu in gpus if self.page.engine.chosen in (AUTO, gpu.device)]
+        usable = [gpu.device.removeprefix("cuda:") for gpu in chosen]
         listed = {name: "-".join(usable) for name in ("gpus", "pitch_gpus", "train_gpus")}
         form = replace(form, **listed)
         form = replace(form, batch_size=self.batch(form, facts))

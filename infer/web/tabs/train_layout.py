@@ -139,8 +139,13 @@ def gpu_list(name: str) -> gr.Textbox:
 
 
 def quiet_html(elem_id: str) -> gr.HTML:
-    """A place for a text that a handler writes; it takes no room while it is empty."""
-    return gr.HTML(elem_id=elem_id, padding=False, elem_classes="rvc-quiet")
+    """A place for a text that a handler writes with `put`; it takes no room while there is none."""
+    return gr.HTML(elem_id=elem_id, padding=False, elem_classes="rvc-quiet", visible=False)
+
+
+def put(html: str) -> Any:
+    """The update for a `quiet_html`."""
+    return gr.update(value=html, visible=bool(html))
 
 
 def extra_rows() -> Components:

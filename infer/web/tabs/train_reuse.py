@@ -52,7 +52,7 @@ class UploadPanel:
         total = sum(1 for path in folder.rglob("*") if path.is_file())
         text = say(language_of(), "train.uploaded", new=new, total=total)
         return {
-            self.note: note(text),
+            self.note: layout.put(note(text)),
             form.upload: None,
             form.fields["trainset"]: str(folder),
         }

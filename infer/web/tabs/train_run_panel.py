@@ -170,10 +170,10 @@ class RunPanel:
             **updates,
             **self.form.noted(form, facts),
             self.job: job.id if job else "",
-            self.outcome: outcome.html,
+            self.outcome: layout.put(outcome.html),
             self.retry: gr.update(visible=bool(outcome.retry)),
             self.make_index: gr.update(visible=outcome.wants_index),
-            self.report: report_html(facts.report, language),
+            self.report: layout.put(report_html(facts.report, language)),
             self.apply: self._apply_button(form, facts, language),
             **self.compare.offer(values),
         }
