@@ -7,11 +7,14 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from infer.lib.errors import BadInput, MissingFile
-from infer.vc.batch import FileTask, file_tasks
 from infer.web.errors_i18n import refusal
 from infer.web.result_names import result_name
+
+if TYPE_CHECKING:
+    from infer.vc.batch import FileTask
 
 DEFAULT_OUTPUT = "opt"
 
@@ -39,8 +42,10 @@ class BatchRequest:
     output: Path = Path("opt")
     format: str = "wav"
 
-    def tasks(self) -> list[FileTask]:
+    def tasks(self) -> "list[FileTask]":
         """Raises RvcError when there is nothing to convert."""
+        from infer.vc.batch import file_tasks
+
         folder = self.folder.strip(" \t\r\n\"'")
         if folder:
             return file_tasks(Path(folder).expanduser(), self.output, self.format)
@@ -56,7 +61,7 @@ def output_folder(text: str, results: Path) -> Path:
     return path if path.is_absolute() else results / path
 
 
-def converted(tasks: list[FileTask], convert: Callable[[FileTask], Path]) -> Iterator[BatchState]:
+def converted(tasks: "list[FileTask]", convert: "Callable[[FileTask], Path]") -> Iterator[BatchState]:
     """The state before each file and after the last. A bad recording is noted and the rest go on.
 
     What concerns all files (a full disk) is raised.
@@ -103,7 +108,9 @@ def zip_name(voice: Path) -> str:
     return result_name("results", voice.stem, "zip")
 
 
-def _uploaded(files: list[str], output: Path, format: str) -> Iterator[FileTask]:
+def _uploaded(files: list[str], output: Path, format: str) -> "Iterator[FileTask]":
+    from infer.vc.batch import FileTask
+
     taken: set[Path] = set()
     for source in map(Path, files):
         target, number = output / f"{source.stem}.{format}", 2

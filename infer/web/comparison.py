@@ -40,7 +40,7 @@ def labels(pins: Sequence[Pin], language: str) -> list[str]:
     facts = [_facts(pin, pins, language) for pin in pins]
     differing = [name for name in facts[0] if len({fact[name] for fact in facts}) > 1] if facts else []
     return [
-        ", ".join(fact[name] for name in differing) or pin.voice.stem
+        ", ".join(fact[name] for name in differing if fact[name]) or pin.voice.stem
         for fact, pin in zip(facts, pins, strict=True)
     ]
 
@@ -66,6 +66,8 @@ def _voice(pin: Pin, pins: Sequence[Pin], language: str) -> str:
 
 def _words(name: str, value: object, language: str) -> str:
     key = f"convert.differs.{name}"
+    if value is None:  # an option that was left alone
+        return ""
     if name == "f0_up_key":
         value = f"{value:+g}"
     elif isinstance(value, Path):

@@ -56,7 +56,7 @@ class Engine:
         """`results`: where files without a target go; by default the folder Gradio serves and cleans."""
         self._home, self._results = home, results
         self._turn_lock = threading.Lock()
-        self._chosen, self._plan = AUTO, {}
+        self._chosen, self._plan = home.device, {}
         self._loaded: _Loaded | None = None
         self._warming: threading.Thread | None = None
 
@@ -66,6 +66,11 @@ class Engine:
     def device(self) -> str:
         """The device in use, or what was asked for while nothing is loaded."""
         return self._loaded.settings.device if self._loaded else self._chosen
+
+    @property
+    def chosen(self) -> str:
+        """What was asked for: "auto" stays so when a device was found for it."""
+        return self._chosen
 
     @property
     def loaded(self) -> bool:

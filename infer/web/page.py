@@ -23,8 +23,8 @@ class Page:
     engine: Engine
     machine: Machine
     second: gr.Timer = field(default=None)  # ticks each second: progress of jobs
-    voices_seen: gr.State = field(default=None)  # changes when the list of voices does
-    jobs_seen: gr.State = field(default=None)  # changes when a job begins or ends
+    voices_seen: gr.Textbox = field(default=None)  # changes when the list of voices does
+    jobs_seen: gr.Textbox = field(default=None)  # changes when a job begins or ends
 
     @classmethod
     def of(cls, home: Home) -> "Page":
@@ -33,7 +33,8 @@ class Page:
     def add_watchers(self) -> None:
         """Inside the Blocks: the components that notice new voices and jobs. Before any tab."""
         self.second = gr.Timer(1.0)
-        self.voices_seen, self.jobs_seen = gr.State(""), gr.State("")
+        # Not gr.State: a change of state is only told to the browser by events that queue.
+        self.voices_seen, self.jobs_seen = gr.Textbox(visible="hidden"), gr.Textbox(visible="hidden")
         slow = gr.Timer(2.0)
         seen = [self.voices_seen, self.jobs_seen]
         slow.tick(self._look, inputs=seen, outputs=seen, **QUIET)

@@ -128,15 +128,17 @@ def _octave_range(voiced: np.ndarray) -> tuple[float, float]:
 
 def _frames(blocks: Iterator[np.ndarray], hop: int) -> Iterator[np.ndarray]:
     """[n, N_FFT] windows every `hop` samples of a stream, of its first ten minutes."""
-    waiting, left = np.zeros(N_FFT // 2, np.float32), round(MOST_S * RATE)
+    waiting, left, skipped = np.zeros(N_FFT // 2, np.float32), round(MOST_S * RATE), 0
     for block in blocks:
         waiting = np.concatenate([waiting, block[:left]])
         left -= len(block)
-        count = (len(waiting) - N_FFT) // hop + 1
+        count = (len(waiting) - skipped - N_FFT) // hop + 1
         if count > 0:
-            windows = np.lib.stride_tricks.sliding_window_view(waiting, N_FFT)
+            windows = np.lib.stride_tricks.sliding_window_view(waiting[skipped:], N_FFT)
             yield windows[: count * hop : hop]
-            waiting = waiting[count * hop :]
+            skipped += count * hop
+        dropped = min(skipped, len(waiting))  # a hop may reach beyond what has come so far
+        waiting, skipped = waiting[dropped:], skipped - dropped
         if left <= 0:
             return
 

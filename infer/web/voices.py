@@ -1,19 +1,17 @@
 """The voices that can be chosen: found by name, told by their header alone, without torch."""
 
+import hashlib
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from infer.lib.checkpoint_kinds import other_kind
 from infer.lib.errors import MissingFile, RvcError
 from infer.lib.index_choice import IndexChoice, find_index_for
+from infer.lib.voice_header import FileHeader, read_header
 from infer.vc.library import SUFFIXES, starter_voice, voice_files
 from infer.web.errors_i18n import refusal
 from infer.web.home import Home
-
-if TYPE_CHECKING:
-    from infer.lib.voice_header import FileHeader
 
 VOICE, CHECKPOINT = "voice", "generator"
 
@@ -23,7 +21,7 @@ class Entry:
     """One file among the voices: its header, or why it has none."""
 
     path: Path
-    header: "FileHeader | None"
+    header: FileHeader | None
     error: RvcError | None = None
 
     @property
@@ -59,7 +57,7 @@ class VoiceList:
                 return files[tried]
         raise refusal("convert.error.voice_gone", name=name, folder=self._home.weights)
 
-    def header(self, name: str) -> "FileHeader":
+    def header(self, name: str) -> FileHeader:
         """What the file says about itself. Raises RvcError."""
         entry = self._entry(self.path(name))
         if entry.header is None:
@@ -76,7 +74,8 @@ class VoiceList:
 
     def signature(self) -> str:
         """Changes when a file comes, goes or is written. Reads no file."""
-        return "|".join(f"{name}:{key[1]}:{key[2]}" for name, key in self._keys().items())
+        keys = {name: _key(path) for name, path in self._files().items()}
+        return hashlib.sha256(repr(keys).encode("utf-8", "replace")).hexdigest()[:16]
 
     def index_for(self, name: str) -> IndexChoice:
         """The index that fits the voice by RVC's naming rules, or why there is none."""
@@ -103,9 +102,6 @@ class VoiceList:
             named.setdefault(path.name, path)
         return named
 
-    def _keys(self) -> dict[str, tuple]:
-        return {name: _key(path) for name, path in self._files().items()}
-
     def _entry(self, path: Path) -> Entry:
         key = _key(path)
         with self._lock:
@@ -118,8 +114,6 @@ class VoiceList:
 
 
 def _look_into(path: Path) -> Entry:
-    from infer.lib.voice_header import read_header
-
     try:
         header = read_header(path)
     except RvcError as error:

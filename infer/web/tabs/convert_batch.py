@@ -3,12 +3,11 @@
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from infer.lib.files import REPO
-from infer.vc.batch import FileTask
 from infer.web import batch, convert_texts, fields
 from infer.web.ab_player import file_data
 from infer.web.engine import served_folder
@@ -19,6 +18,9 @@ from infer.web.page import QUIET, Page
 from infer.web.tabs.convert_controls import Controls
 from infer.web.tabs.convert_single import Wish, told
 from infer.web.tabs.convert_voice import VoicePicker
+
+if TYPE_CHECKING:
+    from infer.vc.batch import FileTask
 
 PLAYERS = 10
 QUEUE = {"concurrency_id": "batch", "concurrency_limit": 1, "api_visibility": "private"}
@@ -120,10 +122,10 @@ class BatchTab:
         ).tasks()
         voice, index = self.picker.path(values[self.picker.voice]), self.controls.index(values)
         cancelled = values[self.wish].watch()
-        progress(None, desc=say(language, "convert.loading"))
+        progress(0, desc=say(language, "convert.loading"))
         self.page.engine.prepare(voice, options, index)
 
-        def convert(task: FileTask) -> Path:
+        def convert(task: "FileTask") -> Path:
             hook = told(progress, language, task.name)
             return self.page.engine.convert(
                 task.source,

@@ -16,6 +16,7 @@ from infer.web.page import QUIET, Page
 from infer.web.tabs.convert_controls import Controls
 from infer.web.tabs.convert_voice import VoicePicker
 
+LOADED = 0.1  # share of the bar that loading takes
 PREVIEW_S, PREVIEW_RATES = 8.0, (0.0, 0.5, 1.0)
 CONVERT_QUEUE = {"concurrency_id": "convert", "concurrency_limit": 1, "api_visibility": "private"}
 
@@ -76,8 +77,8 @@ class SingleTab:
             )
         self.advice = gr.HTML(elem_id="rvc-advice")
         with gr.Row(visible=False) as self.targets:
-            self.low = gr.Button(t("convert.low_voice"), size="sm", elem_id="rvc-low")
-            self.high = gr.Button(t("convert.high_voice"), size="sm", elem_id="rvc-high")
+            self.low = gr.Button(t("convert.low_voice"), size="sm", min_width=100, elem_id="rvc-low")
+            self.high = gr.Button(t("convert.high_voice"), size="sm", min_width=100, elem_id="rvc-high")
         self.source_hz = gr.State(0.0)
 
     def _build_result(self) -> None:
@@ -98,10 +99,12 @@ class SingleTab:
         )
         with gr.Row():
             self.download = gr.DownloadButton(
-                t("convert.download"), visible=False, size="sm", elem_id="rvc-download"
+                t("convert.download"), visible=False, size="sm", min_width=100, elem_id="rvc-download"
             )
-            self.pin = gr.Button(t("convert.pin"), visible=False, size="sm", elem_id="rvc-pin")
-            self.unpin = gr.Button(t("convert.unpin"), visible=False, size="sm", elem_id="rvc-unpin")
+            self.pin = gr.Button(t("convert.pin"), visible=False, size="sm", min_width=100, elem_id="rvc-pin")
+            self.unpin = gr.Button(
+                t("convert.unpin"), visible=False, size="sm", min_width=100, elem_id="rvc-unpin"
+            )
         self.player.build()
         with gr.Column(visible=False) as self.views:
             self.pitch = gr.HTML(elem_id="rvc-pitch")
@@ -176,7 +179,7 @@ class SingleTab:
         language = language_of()
         cancelled = values[self.wish].watch()
         options = self.controls.options(values, values[self.picker.speaker])
-        progress(None, desc=say(language, "convert.loading"))
+        progress(0, desc=say(language, "convert.loading"))
         result = self.page.engine.convert(
             self.source(values),
             self.picker.path(values[self.picker.voice]),
@@ -264,10 +267,10 @@ def told(progress: Any, language: str, name: str = "") -> Any:
 
     def call(done: int, total: int) -> None:
         if not total:
-            progress(None, desc=named(say(language, "convert.converting")))
+            progress(LOADED, desc=named(say(language, "convert.converting")))
             return
         text = named(say(language, "convert.piece", done=done, total=total))
-        progress((done, total), desc=text, unit="")
+        progress(LOADED + (1 - LOADED) * done / total, desc=text)
 
     return call
 

@@ -15,7 +15,8 @@ from infer.web.page import QUIET, Page
 from infer.web.voices import CHECKPOINT
 
 AUTO_INDEX = "auto"
-SUFFIXES = [".pth", ".safetensors", ".index", ".zip"]
+INDEX = ".index"
+SUFFIXES = [".pth", ".safetensors", INDEX, ".zip"]
 
 
 class VoicePicker:
@@ -208,9 +209,16 @@ def _speakers(header: Any) -> tuple:
 
 
 def _import(paths: list[Path], page: Page) -> str:
-    """Imports voices (with indexes, or zips); the file name of the last voice."""
+    """Imports voices (zips, or weight files with an index); the file name of the last one."""
     from infer.stages.ckpt.options import ImportOptions
     from infer.stages.ckpt.run import run
 
-    summary = run(ImportOptions(tuple(paths), weights=page.home.weights), lambda event: None)
-    return Path(summary["voices"][-1]).name
+    voices = [path for path in paths if path.suffix.lower() != INDEX] or paths
+    indexes = [path for path in paths if path not in voices]
+    name = ""
+    for voice in voices:
+        # With several voices nobody can say whose an index is: each brings its own in a zip.
+        files = (voice, *indexes) if len(voices) == 1 else (voice,)
+        options = ImportOptions(files, weights=page.home.weights, logs=page.home.logs)
+        name = Path(run(options, lambda event: None)["voice"]).name
+    return name
