@@ -2,7 +2,6 @@
 
 import os
 import sys
-from functools import partial
 
 LOOPBACK = "localhost,127.0.0.1,::1"
 
@@ -34,7 +33,8 @@ def main(argv: list[str] | None = None) -> int:
         logs=(options.logs or config.LOGS).absolute(),
         weights=(options.weights or config.WEIGHTS).absolute(),
         output=(options.output or config.ROOT / "opt").absolute(),
-        settings=partial(config.settings, device=options.device),
+        settings=config.settings,
+        device=options.device,
     )
     try:
         serve(options, home, config.PORT)

@@ -16,6 +16,7 @@ class Home:
     weights: Path
     output: Path  # results of a batch
     settings: Callable[..., Any]
+    device: str = "auto"  # asked for when the program was started; auto: as in config.py
 
     @property
     def voice_folders(self) -> list[Path]:
