@@ -20,9 +20,7 @@ NO_AUTH = "without a password anyone who reaches the page could use this compute
 class PageOptions:
     """The voice-conversion page. RVC's flags are accepted."""
 
-    port: int = option(
-        0, help="TCP port, or the next free one; 0 or out of range: as in config.py"
-    )
+    port: int = option(0, help="TCP port, or the next free one; 0 or out of range: as in config.py")
     listen: bool = option(False, help="let other computers open the page; needs --auth")
     share: bool = option(False, help="make a public link through Gradio's servers; needs --auth")
     auth: str = option("", help="NAME:PASSWORD that visitors must enter")
