@@ -11,14 +11,19 @@ from infer.lib.encoder_choice import encoder_family
 from infer.lib.errors import RvcError
 from infer.stages import chain
 from infer.web.advice import advise
-from infer.web.errors_i18n import refusal
+from infer.web.errors_i18n import Said, refusal
 from infer.web.home import Home
+from infer.web.i18n import language_of, say
 from infer.web.train_facts import ExperimentFacts, facts_of
 from infer.web.train_form import TrainForm, experiment_of, options_of, save_form
 
 PREPROCESS, PITCH, CONTENT, INDEX, TRAIN = "preprocess", "extract_f0", "extract_content", "index", "train"
 EXTRACTION = (PITCH, CONTENT)
 ALL = (PREPROCESS, PITCH, CONTENT, INDEX, TRAIN)  # the index first: every saved epoch is heard with it
+
+
+class TooLittle(Said):
+    """Less than a minute of recordings, and nobody confirmed that this is wanted."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,8 @@ def _check_enough(order: Order, facts: ExperimentFacts) -> None:
         minutes = recorded_minutes(Path(order.form.trainset).expanduser())
         report = {"usable_minutes": minutes} if minutes is not None else None
     if report is not None and advise(report).needs_confirmation:
-        raise refusal("train.refuse.too_little", seconds=round(60 * advise(report).minutes))
+        seconds = round(60 * advise(report).minutes)
+        raise TooLittle(say(language_of(), "train.refuse.too_little", seconds=seconds))
 
 
 MEASURED_FILES = 60  # more than these are surely more than a minute

@@ -46,10 +46,12 @@ class ChartPanel:
         return [gr.skip()] * 5 if now == seen else [now, *self.draw(name, metrics)]
 
     def draw(self, name: str, metrics: "list[Metric]") -> list:
+        if not metrics:
+            return [gr.update(visible=False), *[gr.skip()] * 3]
         spoken = heldout_table(metrics)
-        spared = bool(metrics) and bool(held_out(experiment_of(self.page.home, name)))
+        spared = bool(held_out(experiment_of(self.page.home, name)))
         return [
-            gr.update(visible=bool(metrics)),
+            gr.update(visible=True),
             loss_table(metrics),
             put(best_html(metrics, language_of(), spared)),
             gr.update(value=spoken, visible=len(spoken) > 0),

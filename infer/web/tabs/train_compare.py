@@ -50,11 +50,16 @@ class ComparePanel:
                     multiselect=True,
                     max_choices=MOST,
                     choices=[],
+                    allow_custom_value=True,  # a choice of before may arrive when the list has changed
                     elem_id="train-candidates",
                     min_width=260,
                 )
                 self.sentence = gr.Dropdown(
-                    **labelled("train.sentence"), choices=[], elem_id="train-sentence", min_width=200
+                    **labelled("train.sentence"),
+                    choices=[],
+                    allow_custom_value=True,
+                    elem_id="train-sentence",
+                    min_width=200,
                 )
             self.own = gr.Audio(
                 **labelled("train.own_sentence"),

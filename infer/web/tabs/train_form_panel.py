@@ -76,13 +76,20 @@ class FormPanel:
         return {self.picker, self.confirm, *self.fields.values()}
 
     @property
+    def note_inputs(self) -> set:
+        """What `noted` looks at. Few, and none whose choices change: a tick would meet old values there."""
+        names = ("total_epoch", "train_gpus", "precision", "cache_in_gpu", "gradient_checkpointing")
+        return {self.picker, *(self.fields[name] for name in (*names, "pretrain_g", "pretrain_d"))}
+
+    @property
     def outputs(self) -> list:
         """What `filled` and `noted` may change."""
         texts = [self.status, self.bases_note, self.batch_note, self.confirm]
         return [self.picker, *texts, *self.fields.values()]
 
     def form(self, values: Updates) -> TrainForm:
-        chosen = {name: values[part] for name, part in self.fields.items()}
+        """What the components say; those that were not asked have their defaults."""
+        chosen = {name: values[part] for name, part in self.fields.items() if part in values}
         return TrainForm.of({**chosen, "experiment": values[self.picker] or ""})
 
     def filled(self, form: TrainForm, facts: ExperimentFacts) -> Updates:
@@ -105,16 +112,22 @@ class FormPanel:
     def noted(self, form: TrainForm, facts: ExperimentFacts) -> Updates:
         """The texts beside the controls."""
         language = language_of()
-        # Before slicing nobody knows how much there is: the refusal must not speak of a box that is hidden.
-        asked = not facts.report or advice.advise(facts.report).needs_confirmation
         return {
             self.status: layout.put(status_html(form, facts, language)),
             self.bases_note: layout.put(note(self._about_bases(form, language))),
             self.batch_note: layout.put(
                 note(say(language, "train.batch_note", batch=self.batch(form, facts)))
             ),
-            self.confirm: gr.update(visible=asked) if asked else gr.update(visible=False, value=False),
+            self.confirm: self._confirm(facts),
         }
+
+    @staticmethod
+    def _confirm(facts: ExperimentFacts) -> Any:
+        """The box for too little data; before there is a report it stays as it is."""
+        if not facts.report:
+            return gr.skip()
+        asked = advice.advise(facts.report).needs_confirmation
+        return gr.update(visible=True) if asked else gr.update(visible=False, value=False)
 
     def donors(self, form: TrainForm) -> list[str]:
         """Other experiments whose training a new one can go on from; "" is none."""
@@ -139,7 +152,8 @@ class FormPanel:
             return self.filled(restored_form(facts, now), facts)
         inside = now.trainset and Path(now.trainset).is_relative_to(self.home.logs)
         fresh = replace(now, like="", continue_from="", trainset="" if inside else now.trainset)
-        return self.filled(self.with_bases(fresh), facts)
+        hidden = {self.confirm: gr.update(visible=False, value=False)}
+        return self.filled(self.with_bases(fresh), facts) | hidden
 
     def refreshed(self, values: Updates) -> Updates:
         form = self.form(values)

@@ -21,7 +21,7 @@ from infer.web.tabs.train_outcome import outcome_of
 from infer.web.tabs.train_report import report_html
 from infer.web.train_facts import ExperimentFacts
 from infer.web.train_form import experiment_of
-from infer.web.train_steps import CONTENT, EXTRACTION, INDEX, PITCH, PREPROCESS, TRAIN, Order
+from infer.web.train_steps import CONTENT, EXTRACTION, INDEX, PITCH, PREPROCESS, TRAIN, Order, TooLittle
 
 START = {"api_visibility": "private", "show_progress": "minimal"}
 SHOW_JOB = (
@@ -84,14 +84,14 @@ class RunPanel:
     # wiring -------------------------------------------------------------------------------------
 
     def wire(self) -> None:
-        inputs = self.form.inputs
+        inputs, started = self.form.inputs, [self.job, self.form.confirm]
         for button, names in self.starts.items():
-            begun = button.click(guarded(self._starter(names)), inputs, [self.job], **START)
+            begun = button.click(guarded(self._starter(names)), inputs, started, **START)
             self._follow(begun)
         for button in self.stops:
             button.click(guarded(self._stopped), [self.form.picker], None, **QUIET)
-        retried = self.retry.click(guarded(self._retried), inputs, [self.job], **START)
-        indexed = self.make_index.click(guarded(self._starter((INDEX,))), inputs, [self.job], **START)
+        retried = self.retry.click(guarded(self._retried), inputs, started, **START)
+        indexed = self.make_index.click(guarded(self._starter((INDEX,))), inputs, started, **START)
         for begun in (retried, indexed):
             self._follow(begun)
         self.apply.click(guarded(self.form.advised), inputs, self.form.outputs, **QUIET)
@@ -123,15 +123,19 @@ class RunPanel:
 
     # handlers -----------------------------------------------------------------------------------
 
-    def _starter(self, names: tuple[str, ...]) -> Callable[[Updates], str]:
-        def start(values: Updates) -> str:
-            form = self.form.form(values)
+    def _starter(self, names: tuple[str, ...]) -> Callable[[Updates], Updates]:
+        def start(values: Updates) -> Updates:
+            form, page = self.form.form(values), self.page
             order = Order(form, names, confirmed=bool(values[self.form.confirm]))
-            return train_steps.start(self.page.jobs, self.page.home, self.page.engine.device, order)
+            try:
+                return {self.job: train_steps.start(page.jobs, page.home, page.engine.device, order)}
+            except TooLittle as refused:
+                gr.Warning(str(refused))
+                return {self.form.confirm: gr.update(visible=True)}  # the box that it speaks of
 
         return start
 
-    def _retried(self, values: Updates) -> str:
+    def _retried(self, values: Updates) -> Updates:
         """The failed stage and what was to follow, with the choices of now."""
         job = self.newest(self.form.form(values).experiment)
         names = outcome_of(job, self._facts(values), self.page.home, language_of()).retry
