@@ -168,6 +168,11 @@ def train_values(tab: TrainTab, form: TrainForm, confirmed: bool = True) -> dict
     return values | {tab.form.picker: form.experiment, tab.form.confirm: confirmed, tab.run.seen: ""}
 
 
+def clicked(tab: TrainTab, handler: Callable[[dict], dict], values: dict) -> str:
+    """The id of the job that a button of the Train tab starts."""
+    return handler(values)[tab.run.job]
+
+
 def convert_values(single: SingleTab, **chosen: Any) -> dict:
     """What the browser sends with a click on Convert; `chosen` by the names of ConvertOptions."""
     known = asdict(PM) | chosen
@@ -248,7 +253,7 @@ def one_click(tmp_path_factory) -> OneClick:
         (experiment.root / name).mkdir(parents=True)
     tab = train_tab(page)
     values = train_values(tab, form)
-    failed = ended(page, tab.run._starter(ALL)(values))
+    failed = ended(page, clicked(tab, tab.run._starter(ALL), values))
     began = bool(experiment.generator_files())
     outcomes = {
         language: outcome_of(failed, tab.form.facts(form.experiment), page.home, language)
@@ -256,5 +261,5 @@ def one_click(tmp_path_factory) -> OneClick:
     }
     for name in names:
         (experiment.root / name).rmdir()
-    retried = done(page, tab.run._retried(values))
+    retried = done(page, clicked(tab, tab.run._retried, values))
     return OneClick(page, form, failed, outcomes, retried, began)
