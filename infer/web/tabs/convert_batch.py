@@ -93,6 +93,7 @@ class BatchTab:
             *self.controls.components,
         }
         outputs = [self.info, self.failures, self.players, self.results, self.written, self.zip]
+        self.convert.click(lambda: ("", ""), None, [self.info, self.failures], **QUIET)
         run = self.convert.click(
             guarded(self._convert),
             inputs,

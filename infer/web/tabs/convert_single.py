@@ -123,6 +123,8 @@ class SingleTab:
         }
         shown = {"show_progress": "full", "show_progress_on": [self.info]}
         outputs = [self.info, self.output, self.download, self.pin, self.result]
+        for button in (self.convert, self.preview):  # or the bar would lie over the last result's text
+            button.click(lambda: "", None, self.info, **QUIET)
         run = self.convert.click(guarded(self._convert), inputs, outputs, **CONVERT_QUEUE, **shown)
         run.success(
             guarded(self._draw),
