@@ -104,9 +104,16 @@ def test_the_plan_shows_what_is_automatic_and_keeps_what_was_set(tab):
 def test_opening_the_tab_does_not_wait_for_the_doctor(tab, monkeypatch):
     monkeypatch.setattr(tab.page.machine, "_facts", None)
     monkeypatch.setattr(tab.page.machine, "refresh", lambda wait=False: None)
-    status, devices, *_ = tab._ask()
+    status, devices, *_, timer = tab._ask()
     assert "Looking at this machine" in status
     assert devices == ""
+    assert timer.active
+    assert tab._answer() == [gr.skip()] * system.FACTS
+    monkeypatch.setattr(tab.page.machine, "_facts", FACTS)
+    *shown, timer = tab._answer()
+    assert len(shown) == system.FACTS - 1
+    assert "pyworld" in shown[0]
+    assert not timer.active
 
 
 def test_a_download_is_a_job_of_its_own_lane_and_is_not_started_twice(tab, monkeypatch):

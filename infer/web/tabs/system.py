@@ -21,6 +21,7 @@ from infer.web.page import QUIET, Page
 CPU = "cpu"
 LANE = "network"
 DOWNLOAD = "download_assets"
+FACTS = 6 + len(PLAN_FIELDS)  # components that show the doctor's answer, and the timer that waits for it
 SLOW = {"api_visibility": "private", "concurrency_limit": 8}
 
 
@@ -117,9 +118,10 @@ class SystemTab:
     def _wire(self, tab: gr.Tab) -> None:
         numbers = list(self.plan.values())
         facts = [self.status, self.devices, self.device, self.precision, self.machine, *numbers]
-        for event, first in ((tab.select, self._ask), (self.refresh.click, self._ask_again)):
-            asked = event(guarded(first), None, facts, **QUIET)
-            asked.then(guarded(self._answer), None, facts, show_progress="hidden", **SLOW)
+        asking = gr.Timer(1.0, active=False)  # runs until the doctor has answered
+        tab.select(guarded(self._ask), None, [*facts, asking], **QUIET)
+        self.refresh.click(guarded(self._ask_again), None, [*facts, asking], **QUIET)
+        asking.tick(guarded(self._answer), None, [*facts, asking], **QUIET)
         chosen = [self.device, self.precision, *numbers]
         self.device.select(  # input comes twice for one choice
             guarded(self._choose), self.device, chosen, show_progress_on=[self.precision], **SLOW
@@ -138,18 +140,19 @@ class SystemTab:
 
     def _ask(self) -> list:
         """What is known already; the first time the examination begins here."""
-        return self._shown(self.page.machine.facts())
+        facts = self.page.machine.facts()
+        return [*self._shown(facts), gr.Timer(active=facts is None)]
 
     def _ask_again(self) -> list:
         self.page.machine.refresh()
-        return self._shown(None)
+        return [*self._shown(None), gr.Timer(active=True)]
 
     def _answer(self) -> list:
-        """Waits in the queue, where nobody else is held up."""
-        machine = self.page.machine
-        if machine.busy:
-            machine.refresh(wait=True)
-        return self._shown(machine.facts(wait=True))
+        """Nothing new while the doctor is at work."""
+        facts = None if self.page.machine.busy else self.page.machine.facts()
+        if facts is None:
+            return [gr.skip()] * FACTS
+        return [*self._shown(facts), gr.Timer(active=False)]
 
     def _shown(self, facts: Facts | None) -> list:
         language = language_of()
