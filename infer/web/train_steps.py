@@ -135,8 +135,8 @@ def pretrained(form: TrainForm, home: Home) -> tuple[str, str]:
     try:
         options = options_of(replace(form, pretrain_g="", pretrain_d="", config=""), home, "cpu")
         fits = encoder_family(form.encoder or "auto", home.assets) == "hubert"
-    except (ValueError, OSError):
-        return "", ""
+    except (RvcError, ValueError):
+        return "", ""  # a start says what is wrong
     paths = [chain.pretrained_path(options, letter) for letter in "GD"]
     return tuple(shown(path, home) if fits and path.is_file() else "" for path in paths)
 
