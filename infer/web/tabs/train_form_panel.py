@@ -54,7 +54,9 @@ class FormPanel:
 
     def build_extraction(self) -> None:
         self.fields |= layout.extraction_row()
-        self.gpu_info = gr.Textbox(**labelled("train.gpu_info"), interactive=False, elem_id="train-gpu-info")
+        self.gpu_info = gr.Textbox(
+            **labelled("train.gpu_info"), placeholder="…", interactive=False, elem_id="train-gpu-info"
+        )
 
     def build_training(self) -> None:
         self.fields |= layout.training_rows()
