@@ -209,6 +209,11 @@ def test_an_opened_page_shows_the_experiment_at_work(page, tab):
     assert value(shown[tab.form.fields["total_epoch"]]) == 99
 
 
+def test_notes_wait_for_a_page_that_is_being_opened(tab):
+    # Gradio takes an empty dict for a missing value; skip() is what leaves all outputs alone.
+    assert tab.form.annotated(values_of(tab, TrainForm(""))) == gr.skip()
+
+
 def test_without_any_job_the_page_proposes_rvcs_name(tab):
     shown = tab.attached(values_of(tab, TrainForm("")))
     assert value(shown[tab.form.picker]) == FIRST_EXPERIMENT

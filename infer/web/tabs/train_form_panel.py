@@ -190,7 +190,7 @@ class FormPanel:
     def annotated(self, values: Updates) -> Updates:
         form = self.form(values)
         if not form.experiment:
-            return {}  # the page is just being opened: its form comes in a moment
+            return gr.skip()  # the page is just being opened: its form comes in a moment
         return self.noted(form, self.facts(form.experiment))
 
     def advised(self, values: Updates) -> Updates:
