@@ -10,6 +10,8 @@ from infer.web.home import Home
 from infer.web.machine import Machine
 from infer.web.voices import VoiceList
 
+# Seconds. Each tick costs every open browser some work, so they are as rare as users will bear.
+TICK_S, SLOW_TICK_S = 1.5, 3.0
 QUIET = {"api_visibility": "private", "show_progress": "hidden", "queue": False}  # cheap handlers
 
 
@@ -22,7 +24,7 @@ class Page:
     voices: VoiceList
     engine: Engine
     machine: Machine
-    second: gr.Timer = field(default=None)  # ticks each second: progress of jobs
+    second: gr.Timer = field(default=None)  # ticks every TICK_S: progress of jobs
     voices_seen: gr.Textbox = field(default=None)  # changes when the list of voices does
     jobs_seen: gr.Textbox = field(default=None)  # changes when a job begins or ends
 
@@ -32,10 +34,10 @@ class Page:
 
     def add_watchers(self) -> None:
         """Inside the Blocks: the components that notice new voices and jobs. Before any tab."""
-        self.second = gr.Timer(1.0)
+        self.second = gr.Timer(TICK_S)
         # Not gr.State: a change of state is only told to the browser by events that queue.
         self.voices_seen, self.jobs_seen = gr.Textbox(visible="hidden"), gr.Textbox(visible="hidden")
-        slow = gr.Timer(2.0)
+        slow = gr.Timer(SLOW_TICK_S)
         seen = [self.voices_seen, self.jobs_seen]
         slow.tick(self._look, inputs=seen, outputs=seen, **QUIET)
 

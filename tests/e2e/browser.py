@@ -27,7 +27,7 @@ ARGUMENTS = [
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
 ]
-PATIENCE_MS = 180_000
+PATIENCE_MS = 60_000
 try:
     import playwright
 except ImportError:
@@ -41,15 +41,15 @@ needs_browser = pytest.mark.skipif(
 class Server:
     """`infer-web.py` on the folders below `root`."""
 
-    def __init__(self, root: Path, **environment: str):
-        self.root, self.environment = root, environment
+    def __init__(self, root: Path, program: tuple[str, ...] = ("infer-web.py",), **environment: str):
+        self.root, self.program, self.environment = root, program, environment
         self.port = free_port("127.0.0.1", 19865)
         self.url = f"http://127.0.0.1:{self.port}/"
         self.process: subprocess.Popen | None = None
 
     def start(self) -> "Server":
         folders = [f"--{name}={self.root / name}" for name in ("logs", "weights", "output")]
-        argv = [sys.executable, "infer-web.py", "--noautoopen", f"--port={self.port}", "--device=cpu"]
+        argv = [sys.executable, *self.program, "--noautoopen", f"--port={self.port}", "--device=cpu"]
         own = {"GRADIO_TEMP_DIR": str(self.root / "cache"), "GRADIO_ANALYTICS_ENABLED": "False"}
         log = (self.root / "console.txt").open("ab")
         with log:

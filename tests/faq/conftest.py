@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,10 +21,8 @@ import pytest
 import soundfile
 from gradio.context import LocalContext
 
-from infer.jobs.command import Command
-from infer.jobs.detached import Job, JobStore
+from infer.jobs.detached import Job
 from infer.jobs.experiment import Experiment
-from infer.jobs.job_folder import ALLOWED
 from infer.lib.retrieval import index_file_names
 from infer.vc.options import ConvertOptions
 from infer.web.engine import Engine
@@ -39,6 +37,7 @@ from infer.web.tabs.train_outcome import Outcome, outcome_of
 from infer.web.train_form import TrainForm
 from infer.web.train_steps import ALL
 from infer.web.voices import VoiceList
+from tests.e2e.tiny_page import TinyJobs
 from tests.stages.train.tiny import tiny_config
 from tests.web.pages import AUDIO, SPEECH, make_home
 
@@ -56,23 +55,6 @@ def help_answers_it(request):
     for language in LANGUAGES:
         (entry,) = (entry for entry in entries(language) if entry.anchor == anchor)
         assert len(entry.question) > 5 and len(entry.answer) > 80, (anchor, language)
-
-
-class TinyJobs(JobStore):
-    """Jobs whose training has the small discriminator."""
-
-    def __init__(self, root: Path):
-        super().__init__(root, (*ALLOWED, "tests.stages.train."))
-
-    def start(self, title, steps, **settings) -> str:
-        return super().start(title, [_tiny(step) for step in steps], **settings)
-
-
-def _tiny(step):
-    if step.name != "train":
-        return step
-    commands = [Command("tests.stages.train.tiny", command.options) for command in step.commands]
-    return replace(step, commands=commands)
 
 
 def make_page(root: Path) -> Page:
