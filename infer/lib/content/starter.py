@@ -106,7 +106,7 @@ class StarterEncoder(ContentEncoder):
         network.load_state_dict({name: tensors[name].float() for name in shapes}, assign=True)
         self._network = network.requires_grad_(False).eval().to(self.device)
         self._window = torch.hann_window(N_FFT, device=self.device)
-        self._mel_basis = torch.from_numpy(_mel_basis()).to(self.device)  # [80, 201]
+        self._mel_basis = torch.from_numpy(mel_basis()).to(self.device)  # [80, 201]
 
     def dim(self, version: str) -> int:
         wanted = super().dim(version)
@@ -143,7 +143,7 @@ def rotated(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
     return torch.stack((first * cos - second * sin, first * sin + second * cos), dim=-1).flatten(-2)
 
 
-def _mel_basis():
+def mel_basis():
     return librosa.filters.mel(
         sr=16000, n_fft=N_FFT, n_mels=N_MELS, fmin=MEL_MIN_HZ, fmax=MEL_MAX_HZ, htk=True, norm=None
     )

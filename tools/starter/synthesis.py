@@ -1,0 +1,198 @@
+"""Speech by text-to-speech programs of Debian, which adds sentences, voices and languages to the recordings.
+
+    python -m tools.starter.synthesis --output=tts --recordings=../shared/speech
+
+Needs Debian's packages espeak-ng, flite, festival, festvox-kallpc16k, festvox-kdlpc16k, festvox-us-slt-hts
+and bible-kjv (public-domain sentences). The result, an Opus file a sentence and a `manifest.csv` with the
+columns as the recordings', is synthetic and labelled as such: corpus `tts-<program>`.
+"""
+
+import csv
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+
+import soundfile
+
+from infer.jobs.command import option
+from infer.jobs.events import ItemFailed, Log, Progress, Report
+from infer.jobs.stage import stage_main
+from infer.lib.audio import load
+from infer.lib.errors import BadInput
+from infer.lib.files import REPO
+
+SAMPLE_RATE = 16000
+COLUMNS = ("path", "corpus", "speaker", "seconds", "language", "bandwidth_hz", "transcript", "licence")
+BOOKS = ("Mark 1:1-8:38", "Luke 1:1-10:42", "Proverbs 1:1-12:28", "Esther 1:1-5:14", "Ruth 1:1-4:22")
+MAX_CHARACTERS = {"en": 110, "ko": 45, "ja": 45, "cmn": 30}  # about eight seconds
+MIN_CHARACTERS = 8
+HELP_LANGUAGES = {"ko": "ko.md", "ja": "ja.md", "cmn": "zh-CN.md"}
+ESPEAK_VARIANTS = ("m1", "m3", "m5", "m7", "f1", "f2", "f4", "f5", "klatt", "klatt4")
+_KANJI = re.compile(r"[\u4e00-\u9fff]+")  # espeak-ng spells them out in English
+_MARKUP = re.compile(r"\{[^}]*\}|`[^`]*`|[*_#>|]|\[[^\]]*\]\([^)]*\)")
+
+
+@dataclass(frozen=True)
+class SynthesisOptions:
+    """Speak sentences with espeak-ng, flite and festival."""
+
+    output: Path = option(help="folder for the speech and its manifest.csv")
+    recordings: Path = option(help="folder of the recordings, whose English transcripts are spoken too")
+    sentences: int = option(250, help="sentences for each flite and festival voice")
+    foreign_sentences: int = option(150, help="sentences for each further language, over all its variants")
+    workers: int = option(2, help="programs at a time")
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One voice of one program."""
+
+    program: str  # flite, festival or espeak-ng
+    name: str
+    language: str  # as espeak-ng calls it
+
+
+ENGLISH = (
+    *(Voice("flite", name, "en-us") for name in ("slt", "rms", "kal16")),
+    Voice("flite", "awb", "en-gb-scotland"),
+    *(Voice("festival", name, "en-us") for name in ("ked_diphone", "kal_diphone", "cmu_us_slt_arctic_hts")),
+)
+
+
+def run(options: SynthesisOptions, report: Report) -> dict:
+    """Speaks everything that is not there yet; returns {"spoken": count}."""
+    tasks = list(plan(options))
+    done = 0
+    with ThreadPoolExecutor(options.workers) as pool:
+        for (voice, text, _), spoken in zip(
+            tasks, pool.map(lambda task: _speak_once(*task), tasks), strict=True
+        ):
+            done += 1
+            if not spoken:
+                report(ItemFailed(f"{voice.name}: {text}", "the program crashed on it"))
+            report(Progress(done, len(tasks), "sentences"))
+    rows = [_row(options.output, voice, text, path) for voice, text, path in tasks if path.is_file()]
+    with (options.output / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    report(Log(f"{sum(float(row['seconds']) for row in rows) / 60:.0f} minutes in {len(rows)} files"))
+    return {"spoken": len(rows)}
+
+
+def plan(options: SynthesisOptions) -> Iterator[tuple[Voice, str, Path]]:
+    """Who says what, and into which file. English voices take turns through one list of sentences."""
+    english = cycle(sentences_of(bible_text()) + prompts(options.recordings / "manifest.csv"))
+    variants = ESPEAK_VARIANTS
+    accents = [Voice("espeak-ng", f"{a}+{v}", a) for a in ("en-us", "en-gb") for v in variants]
+    for voice in ENGLISH:
+        yield from _files(options.output, voice, islice(english, options.sentences))
+    for voice in accents:
+        yield from _files(options.output, voice, islice(english, options.sentences // 10))
+    for language, name in HELP_LANGUAGES.items():
+        text = plain(REPO / "assets" / "help" / name)
+        texts = cycle(sentences_of(_KANJI.sub("", text) if language == "ja" else text, language))
+        for variant in variants:
+            voice = Voice("espeak-ng", f"{language}+{variant}", language)
+            yield from _files(
+                options.output, voice, islice(texts, options.foreign_sentences // len(variants))
+            )
+
+
+def _files(output: Path, voice: Voice, texts) -> Iterator[tuple[Voice, str, Path]]:
+    folder = output / voice.program / voice.name.replace("+", "-")
+    for number, text in enumerate(texts):
+        yield voice, text, folder / f"{number:04d}.opus"
+
+
+def bible_text() -> str:
+    """Verses, one a line, without their numbers."""
+    return "\n".join(
+        re.sub(r"^\S+ ", "", line) for book in BOOKS for line in _printed(["bible", "-f", book]).splitlines()
+    )
+
+
+def prompts(manifest: Path) -> list[str]:
+    """The transcripts of the English recordings."""
+    with manifest.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["language"] == "en" and row["transcript"]]
+    return sorted({row["transcript"] for row in rows if len(row["transcript"]) <= MAX_CHARACTERS["en"]})
+
+
+def plain(path: Path) -> str:
+    """A Markdown page as text."""
+    return _MARKUP.sub("", path.read_text(encoding="utf-8"))
+
+
+def sentences_of(text: str, language: str = "en") -> list[str]:
+    """Parts between marks of punctuation, joined up to what takes about eight seconds."""
+    longest = MAX_CHARACTERS[language]
+    parts = [part.strip() for part in re.split(r"(?<=[.;:?!,。、，！？；])\s*|\n", text) if part.strip()]
+    sentences, current = [], ""
+    for part in parts:
+        joined = f"{current} {part}".strip()
+        if current and (len(joined) > longest or current[-1] in ".?!。！？"):
+            sentences.append(current)
+            joined = part
+        current = joined
+    return [sentence for sentence in [*sentences, current] if MIN_CHARACTERS <= len(sentence) <= 2 * longest]
+
+
+def _speak_once(voice: Voice, text: str, path: Path) -> bool:
+    """False where the program crashed, as festival's diphone voices do now and then."""
+    if path.is_file():
+        return True
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        wav = Path(folder) / "spoken.wav"
+        done = subprocess.run(_command(voice, wav), input=text, capture_output=True, text=True)
+        if done.returncode < 0 or not wav.is_file():
+            return False
+        audio = load(wav, SAMPLE_RATE)
+    part = path.with_suffix(".part")
+    soundfile.write(part, audio, SAMPLE_RATE, format="OGG", subtype="OPUS")
+    part.replace(path)
+    return True
+
+
+def _command(voice: Voice, wav: Path) -> list[str]:
+    """Each program reads the text from its standard input."""
+    if voice.program == "flite":
+        return ["flite", "-voice", voice.name, "-f", "/dev/stdin", "-o", str(wav)]
+    if voice.program == "espeak-ng":
+        return ["espeak-ng", "--stdin", "-v", voice.name, "-w", str(wav)]
+    if voice.program == "festival":
+        return ["text2wave", "-eval", f"(voice_{voice.name})", "-o", str(wav)]
+    raise BadInput(f"unknown program {voice.program}", "use flite, festival or espeak-ng")
+
+
+def _row(output: Path, voice: Voice, text: str, path: Path) -> dict:
+    info = soundfile.info(path)
+    return {
+        "path": path.relative_to(output).as_posix(),
+        "corpus": f"tts-{voice.program}",
+        "speaker": f"{voice.program}-{voice.name}",
+        "seconds": f"{info.frames / info.samplerate:.3f}",
+        "language": voice.language,
+        "bandwidth_hz": SAMPLE_RATE // 2,
+        "transcript": text,
+        "licence": "synthetic",
+    }
+
+
+def _printed(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def main(argv: list[str] | None = None) -> int:
+    return stage_main(SynthesisOptions, "tools.starter.synthesis", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
