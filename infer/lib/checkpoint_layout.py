@@ -18,6 +18,7 @@ KEY_ORDERS = {
     "merge": ("sr", "f0", "version", "info"),
 }
 MEDIAN_HZ, SPEAKER_NAMES = "median_hz", "speaker_names"  # kept among the extras of a voice
+SPEAKER_MEDIANS = "speaker_median_hz"  # by number, 0 where it is not told
 MAX_LAYERS, MAX_SIZE = 64, 2**20
 MAX_NAME = 100
 SPEAKER_TABLE, CONTENT_LAYER = "emb_g.weight", "enc_p.emb_phone.weight"

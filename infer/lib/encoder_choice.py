@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from infer.lib.errors import MissingFile
+from infer.lib.starter_files import ENCODER_FILE, FOLDER
 
 # Below the assets folder, in the order of preference.
 HUBERT_PLACES = ("hubert/hubert_base.pt", "hubert_base", "hubert/hubert_base")
-STARTER_PLACE = "starter/content_encoder.safetensors"
+STARTER_PLACE = f"{FOLDER}/{ENCODER_FILE}"
 DOWNLOAD_HINT = "run `python tools/download_assets.py hubert`"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # in a Transformers folder
 

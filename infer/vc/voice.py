@@ -13,6 +13,8 @@ from infer.lib.errors import BadInput
 from infer.lib.f0.curve import F0Curve
 from infer.lib.models.spec import ModelSpec
 from infer.lib.models.synthesizer import Draws, Pitch, Synthesizer
+from infer.lib.models.unfilled import unfilled
+from infer.lib.starter_files import voice_name
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
@@ -38,8 +40,14 @@ class Voice:
     @classmethod
     def load(cls, path: Path, device: str = "cpu", precision: str = "fp32") -> "Voice":
         """Raises MissingFile or BadCheckpoint with the reason."""
-        path, dtype = Path(path), dtype_of(device, precision)
-        file = checkpoint.read_voice(path)
+        return cls.of(checkpoint.read_voice(path), Path(path), device, precision)
+
+    @classmethod
+    def of(
+        cls, file: "checkpoint.VoiceFile", path: Path, device: str = "cpu", precision: str = "fp32"
+    ) -> "Voice":
+        """What was read from `path`, on a device."""
+        dtype = dtype_of(device, precision)
         return cls(
             path=path,
             spec=file.spec,
@@ -53,7 +61,7 @@ class Voice:
 
     @property
     def name(self) -> str:
-        return self.path.stem
+        return voice_name(self.path)
 
     def check_speaker(self, speaker_id: int) -> None:
         """Raises BadInput unless the voice has this speaker."""
@@ -111,7 +119,8 @@ def _copied(net: Synthesizer, device: str) -> Synthesizer:
 
 
 def _network(file: "checkpoint.VoiceFile", device: str, dtype: torch.dtype) -> Synthesizer:
-    net = Synthesizer(file.spec, posterior=False)
-    net.load_state_dict(file.weights)
+    with unfilled():
+        net = Synthesizer(file.spec, posterior=False)
+    net.load_state_dict(file.weights, assign=True)
     net.fuse_weight_norm()
     return net.to(device, dtype).eval().requires_grad_(False)
