@@ -35,5 +35,10 @@ def encoder_family(which: str | Path, assets: Path) -> str:
     return "starter" if encoder_path(which, assets).suffix == ".safetensors" else "hubert"
 
 
+def which_for(recorded: str | None) -> str:
+    """The `which` for a voice or index that recorded this encoder name (None: a file of RVC)."""
+    return "starter" if (recorded or "").startswith("starter") else "hubert"
+
+
 def _is_model(path: Path) -> bool:
     return path.is_file() or (path / "config.json").is_file()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from infer.lib import checkpoint
-from infer.lib.errors import BadCheckpoint, BadInput
+from infer.lib.errors import BadCheckpoint
 from infer.lib.packed_layout import RESTORE, ROWS
 from infer.lib.retrieval import FeatureIndex, flat
 
@@ -24,21 +24,13 @@ def write_rows(path: Path, rows: Mapping[int, np.ndarray], encoder: str) -> None
     checkpoint.write_packed(path, tensors, ROWS, encoder=encoder)
 
 
-def load_speaker(path: Path, speaker_id: int) -> FeatureIndex:
-    """The index of one speaker. Raises MissingFile, BadCheckpoint, or BadInput for a speaker without rows."""
+def load_speaker(path: Path, speaker_id: int) -> FeatureIndex | None:
+    """The index of one speaker; None for one without rows. Raises MissingFile or BadCheckpoint."""
     tensors, notes = checkpoint.read_packed(path, ROWS)
     if odd := next((name for name, rows in tensors.items() if not _is_rows(name, rows)), None):
         raise BadCheckpoint(f"{path} holds {odd}, which is no speaker's rows", RESTORE)
     rows = tensors.get(f"{PREFIX}{speaker_id}")
-    if rows is None:
-        raise BadInput(f"the index {path} has no rows of speaker {speaker_id}", "convert without an index")
-    return FeatureIndex(flat(rows.numpy()), path, notes.get("encoder"))
-
-
-def indexed_speakers(path: Path) -> list[int]:
-    """Numbers of the speakers that have rows. Raises MissingFile or BadCheckpoint."""
-    tensors, _ = checkpoint.read_packed(path, ROWS)
-    return sorted(int(name.removeprefix(PREFIX)) for name, rows in tensors.items() if _is_rows(name, rows))
+    return None if rows is None else FeatureIndex(flat(rows.numpy()), path, notes.get("encoder"))
 
 
 def _is_rows(name: str, rows: torch.Tensor) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from infer.lib import checkpoint
+from infer.lib.checkpoint_layout import first_named, names_of
 from infer.lib.errors import BadInput
 from infer.lib.f0.curve import F0Curve
 from infer.lib.models.spec import ModelSpec
@@ -36,6 +37,7 @@ class Voice:
     encoder: str | None = None
     fill_unvoiced: bool = False
     info: str = ""
+    speaker_names: tuple[str, ...] = ()  # by number, "" for one without; () if none is told
 
     @classmethod
     def load(cls, path: Path, device: str = "cpu", precision: str = "fp32") -> "Voice":
@@ -57,6 +59,7 @@ class Voice:
             encoder=file.encoder,
             fill_unvoiced=bool(file.fill_unvoiced),
             info=file.info,
+            speaker_names=names_of(file.extra),
         )
 
     @property
@@ -70,6 +73,21 @@ class Voice:
                 f"{self.path.name} has no speaker {speaker_id}",
                 f"its speakers are 0..{self.spec.n_speakers - 1}",
             )
+
+    def speaker_of(self, name: str) -> int:
+        """The number of a speaker by name (or number); no name is the first who has one, else 0.
+
+        Raises BadInput.
+        """
+        if not name:
+            return first_named(self.speaker_names)
+        known = [told.casefold() for told in self.speaker_names]
+        if name.casefold() in known:
+            return known.index(name.casefold())
+        if name.isdecimal():
+            return int(name)
+        told = ", ".join(filter(None, self.speaker_names)) or f"0..{self.spec.n_speakers - 1}"
+        raise BadInput(f"{self.name} has no speaker {name}", f"its speakers are {told}")
 
     @torch.inference_mode()
     def synthesize(
