@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from infer.lib.checkpoint_kinds import (
@@ -30,6 +31,7 @@ from infer.lib.checkpoint_kinds import (
     unsafe_pickle,
 )
 from infer.lib.checkpoint_merge import Similarity, compare_voices, merge_voices
+from infer.lib.checkpoint_packed import packed, unpacked
 from infer.lib.checkpoint_pickle import FAIRSEQ_NAMES, plain, refused_name
 from infer.lib.checkpoint_shapes import spec_from_tensors
 from infer.lib.checkpoint_training import (
@@ -45,9 +47,10 @@ from infer.lib.checkpoint_training import (
     voice_from_training,
 )
 from infer.lib.checkpoint_voice import VoiceFile, voice_content, voice_from_content
-from infer.lib.checkpoint_weights import is_weight, shown_names, widened
+from infer.lib.checkpoint_weights import POSTERIOR, is_weight, shown_names, widened
 from infer.lib.errors import BadCheckpoint
 from infer.lib.files import atomic_path
+from infer.lib.packed_layout import GENERATOR, check_packed, packed_notes, voice_notes_of
 
 __all__ = [
     "KIND_WORDS",
@@ -65,12 +68,14 @@ __all__ = [
     "optimizer_by_name",
     "read_hubert_pickle",
     "read_metadata",
+    "read_packed",
     "read_tensors",
     "read_training",
     "read_voice",
     "set_info",
     "spec_from_tensors",
     "voice_from_training",
+    "write_packed",
     "write_training",
     "write_voice",
 ]
@@ -103,8 +108,14 @@ def kind_of(path: Path | str) -> str:
 
 
 def read_voice(path: Path | str) -> VoiceFile:
-    """The voice at `path`, checked and widened to fp32. Raises MissingFile or BadCheckpoint."""
+    """The voice at `path`, or the one in a packed base, checked and widened to fp32.
+
+    Raises MissingFile or BadCheckpoint.
+    """
     path = Path(path)
+    if _is_packed_base(path):
+        tensors, metadata = read_packed(path, GENERATOR, leave_out=POSTERIOR)
+        return voice_from_content({**voice_notes_of(metadata, path), "weight": tensors}, path)
     return voice_from_content(_content_of_kind(path, "voice", ("voice",)), path)
 
 
@@ -144,6 +155,9 @@ def write_training(path: Path | str, checkpoint: TrainingCheckpoint) -> None:
 def load_base(path: Path | str, module: nn.Module) -> None:
     """Strictly loads the network of a pretrained base (or of any training checkpoint) into `module`."""
     path = Path(path)
+    if _is_packed_base(path):
+        load_strictly(module, read_packed(path, GENERATOR)[0], path)
+        return
     content = _content_of_kind(path, "base", ("generator", "discriminator"))
     load_strictly(module, network_tensors(content, path), path)
 
@@ -176,6 +190,31 @@ def read_metadata(path: Path | str) -> dict[str, str]:
         return dict(file.metadata() or {})
 
 
+def read_packed(
+    path: Path | str, holds: str, leave_out: str | None = None
+) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors of a packed file in fp32, and its header; `leave_out` begins the names of those not wanted.
+
+    Raises MissingFile or BadCheckpoint.
+    """
+    path = Path(path)
+    if (kind := sniff(path)) != "safetensors":
+        raise other_kind(path, kind if kind != "torch" else "damaged", "tensors")
+    metadata = read_metadata(path)
+    check_packed(metadata, holds, path)
+    return unpacked(_safetensors(path, leave_out), path), metadata
+
+
+def write_packed(
+    path: Path | str, tensors: Mapping[str, torch.Tensor], holds: str, **notes: str
+) -> dict[str, torch.Tensor]:
+    """Writes float tensors as int8; returns what is stored. Raises ValueError for what int8 cannot hold."""
+    stored = packed(tensors)
+    with atomic_path(Path(path)) as temporary:
+        save_file(stored, temporary, metadata=packed_notes(holds, **notes))
+    return stored
+
+
 def read_hubert_pickle(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """A fairseq HuBERT file, without fairseq and without running anything from it.
 
@@ -204,6 +243,10 @@ def _hubert_info(cfg: Any) -> dict[str, Any]:
         "normalize": task.get("normalize") is True,
         "heads": heads if isinstance(heads, int) and heads > 0 else _HUBERT_HEADS,
     }
+
+
+def _is_packed_base(path: Path) -> bool:
+    return sniff(path) == "safetensors" and kind_of_safetensors(path) == "base"
 
 
 def _content_of_kind(path: Path, wanted: str, kinds: tuple[str, ...]) -> dict:
@@ -253,9 +296,10 @@ def _opened_safetensors(path: Path):
         raise other_kind(path, "damaged", "tensors") from error
 
 
-def _safetensors(path: Path) -> dict[str, torch.Tensor]:
+def _safetensors(path: Path, leave_out: str | None = None) -> dict[str, torch.Tensor]:
     with _opened_safetensors(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        names = [name for name in file.keys() if not (leave_out and name.startswith(leave_out))]  # noqa: SIM118
+        return {name: file.get_tensor(name) for name in names}
 
 
 def _save(path: Path, content: Mapping) -> None:

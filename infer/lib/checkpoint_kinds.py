@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infer.lib.errors import BadCheckpoint, MissingFile
+from infer.lib.packed_layout import packed_kind
 
 HEAD_BYTES = 4096
 MAX_HEADER_BYTES = 100_000_000  # of a safetensors file, as its format says
@@ -19,6 +20,8 @@ KIND_WORDS = {
     "hubert": "a HuBERT content encoder (fairseq file)",
     "hubert-transformers": "a HuBERT content encoder (Transformers weights)",
     "starter": "the starter content encoder",
+    "base": "a base that holds voices too",
+    "rows": "the index of the demo voices",
     "rmvpe": "the RMVPE pitch network",
     "crepe": "a CREPE pitch network",
     "fcpe": "an FCPE pitch network",
@@ -119,6 +122,7 @@ def _kind_of_names(tensors: Mapping) -> str:
         ("feature_projection.", "hubert-transformers"),
         ("post_extract_proj.", "hubert"),
         ("attention_qkv", "starter"),
+        ("blocks.0.attention_qkv", "starter"),
         ("phones_ctc.", "starter"),
         ("conv1_BN.", "crepe"),
     ):
@@ -129,20 +133,28 @@ def _kind_of_names(tensors: Mapping) -> str:
 
 
 def kind_of_safetensors(path: Path) -> str:
-    """The kind by the tensor names in the header; the tensors are not read."""
+    """The kind by the header; the tensors are not read."""
+    header = safetensors_header(path)
+    if header is None:
+        return "damaged"
+    metadata = header.pop("__metadata__", None)
+    if isinstance(metadata, dict) and (kind := packed_kind(metadata)):
+        return kind
+    kind = _kind_of_names(header)
+    return "safetensors" if kind in ("unknown", "tensors") else kind
+
+
+def safetensors_header(path: Path) -> dict | None:
+    """What the header says: tensor name -> dtype, shape, place, and `__metadata__`. None if it is damaged."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if length > MAX_HEADER_BYTES:
-            return "damaged"
+            return None
         try:
             header = json.loads(file.read(length))
         except (ValueError, RecursionError):
-            return "damaged"
-    if not isinstance(header, dict):
-        return "damaged"
-    header.pop("__metadata__", None)
-    kind = _kind_of_names(header)
-    return "safetensors" if kind in ("unknown", "tensors") else kind
+            return None
+    return header if isinstance(header, dict) else None
 
 
 def _by_magic(head: bytes, path: Path) -> str | None:

@@ -18,6 +18,7 @@ KEY_ORDERS = {
     "merge": ("sr", "f0", "version", "info"),
 }
 MEDIAN_HZ, SPEAKER_NAMES = "median_hz", "speaker_names"  # kept among the extras of a voice
+SPEAKER_MEDIANS = "speaker_median_hz"  # by number, 0 where it is not told
 MAX_LAYERS, MAX_SIZE = 64, 2**20
 MAX_NAME = 100
 SPEAKER_TABLE, CONTENT_LAYER = "emb_g.weight", "enc_p.emb_phone.weight"
@@ -101,12 +102,25 @@ def median_of(extra: Mapping) -> float | None:
     return float(value) if is_number and 20 < value < 5000 else None
 
 
+def speaker_median(extra: Mapping, speaker_id: int) -> float | None:
+    """The median pitch of one speaker in Hz; None if it is not told."""
+    medians = extra.get(SPEAKER_MEDIANS)
+    if not isinstance(medians, list | tuple) or not 0 <= speaker_id < len(medians):
+        return None
+    return median_of({MEDIAN_HZ: medians[speaker_id]})
+
+
 def names_of(extra: Mapping) -> tuple[str, ...]:
     """The speakers' names by number, "" for one without; () if none is told."""
     names = extra.get(SPEAKER_NAMES)
     if not isinstance(names, list | tuple) or not any(names):
         return ()
     return tuple(str(name or "")[:MAX_NAME] for name in names[:MAX_SIZE])
+
+
+def first_named(names: Sequence[str]) -> int:
+    """The number of the first speaker with a name; 0 where no names are told."""
+    return next((number for number, name in enumerate(names) if name), 0)
 
 
 def voice_notes(median_hz: float | None, speaker_names: Sequence[str] | None) -> dict[str, Any]:

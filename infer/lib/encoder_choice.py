@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from infer.lib.errors import MissingFile
+from infer.lib.starter_files import ENCODER_FILE, FOLDER
 
 # Below the assets folder, in the order of preference.
 HUBERT_PLACES = ("hubert/hubert_base.pt", "hubert_base", "hubert/hubert_base")
-STARTER_PLACE = "starter/content_encoder.safetensors"
+STARTER_PLACE = f"{FOLDER}/{ENCODER_FILE}"
 DOWNLOAD_HINT = "run `python tools/download_assets.py hubert`"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # in a Transformers folder
 
@@ -32,6 +33,11 @@ def encoder_path(which: str | Path, assets: Path) -> Path:
 def encoder_family(which: str | Path, assets: Path) -> str:
     """ "hubert" or "starter": what clips encoded with `which` will say of themselves."""
     return "starter" if encoder_path(which, assets).suffix == ".safetensors" else "hubert"
+
+
+def which_for(recorded: str | None) -> str:
+    """The `which` for a voice or index that recorded this encoder name (None: a file of RVC)."""
+    return "starter" if (recorded or "").startswith("starter") else "hubert"
 
 
 def _is_model(path: Path) -> bool:

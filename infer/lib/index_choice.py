@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from infer.lib.starter_files import demo_index
+
 _STEP_SUFFIX = re.compile(r"_e\d+_s\d+$", re.IGNORECASE)
 _ADDED = re.compile(r"added_ivf\d+_flat_nprobe_\d+_(?P<name>.+)_v[12]$")
 
@@ -20,9 +22,12 @@ class IndexChoice:
 def find_index_for(voice: Path | str, roots: Sequence[Path]) -> IndexChoice:
     """The best `.index` file below `roots` (earlier roots first) for a voice file.
 
-    In order: the experiment's own name, RVC 2.3's patterns, the voice's stem in the file name, the
-    stem anywhere in the path (RVC 2.2); within each the earlier root, then the newest file.
+    The demo voices have their own. Else, in order: the experiment's own name, RVC 2.3's patterns, the
+    voice's stem in the file name, the stem anywhere in the path (RVC 2.2); within each the earlier root,
+    then the newest file.
     """
+    if demo := demo_index(voice):
+        return IndexChoice(demo, f"{demo.name} belongs to the demo voices")
     stem = Path(voice).name.split(".")[0].lower()
     experiment = experiment_of(voice).lower()
     ranked = []

@@ -22,6 +22,7 @@ ROWS_PER_LIST = 39  # faiss wants that many training rows for each list
 N_PROBE = 1
 SEED = 1234
 READ_BLOCK = 1 << 20
+K_MEANS_ROUNDS, K_MEANS_MOST = 20, 256  # rounds; rows looked at for each centre
 
 _FILE_NAME = re.compile(
     r"(trained|added)_IVF(?P<lists>\d+)_Flat_nprobe_1_(?P<name>.+)_(?P<version>v[12])\.index"
@@ -80,6 +81,25 @@ def build(rows: np.ndarray, keep_trained: Callable[[object], None] = lambda inde
     for start in range(0, len(rows), ADD_BATCH):
         index.add(rows[start : start + ADD_BATCH])
     return index
+
+
+def flat(rows: np.ndarray):
+    """A faiss index that searches all of a few `rows` [N, D] float32."""
+    index = _faiss().IndexFlatL2(rows.shape[1])
+    index.add(np.ascontiguousarray(rows))
+    return index
+
+
+def k_means(rows: np.ndarray, n_centres: int) -> np.ndarray:
+    """At most `n_centres` means [K, D] that stand for `rows` [N, D] float32; the rows if they are as few."""
+    if len(rows) <= n_centres:
+        return rows
+    kmeans = _faiss().Kmeans(
+        rows.shape[1], n_centres, niter=K_MEANS_ROUNDS, seed=SEED, min_points_per_centroid=1,
+        max_points_per_centroid=K_MEANS_MOST,
+    )  # fmt: skip
+    kmeans.train(np.ascontiguousarray(rows))
+    return kmeans.centroids
 
 
 def cluster_centres(batches: Iterable[np.ndarray], first: np.ndarray) -> np.ndarray:

@@ -1,20 +1,29 @@
 """What a weight file is and says about itself, in milliseconds and without torch: for lists of voices.
 
+A packed base (see packed_layout) counts as the voice that it holds.
+
 Nothing is run and no tensor is read. Whether all tensors are there and fit shows only when the file is
 loaded (infer.lib.checkpoint).
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from infer.lib.checkpoint_inert import Malformed, Refused, foreign_family, inert_content, shape_of
-from infer.lib.checkpoint_kinds import kind_of_content, kind_of_safetensors, other_kind, sniff, unsafe_pickle
+from infer.lib.checkpoint_kinds import (
+    kind_of_content,
+    kind_of_safetensors,
+    other_kind,
+    safetensors_header,
+    sniff,
+    unsafe_pickle,
+)
 from infer.lib.checkpoint_layout import (
     MEDIAN_HZ,
     SPEAKER_NAMES,
+    ShapeOf,
     check_vocoder,
     described_spec,
     encoder_of,
@@ -28,6 +37,7 @@ from infer.lib.checkpoint_layout import (
 from infer.lib.checkpoint_shapes import spec_from_tensors
 from infer.lib.errors import BadInput
 from infer.lib.models.spec import ModelSpec
+from infer.lib.packed_layout import voice_notes_of
 
 AUTHOR, LICENCE, AMERICAN_LICENCE = "author", "licence", "license"
 
@@ -63,7 +73,7 @@ def read_header(path: Path | str) -> FileHeader:
     path = Path(path)
     kind = sniff(path)
     if kind == "safetensors":
-        return FileHeader(_checked(kind_of_safetensors(path), path), extra=_safetensors_notes(path))
+        return _safetensors(path)
     if kind != "torch":
         return FileHeader(_checked(kind, path))
     try:
@@ -86,7 +96,22 @@ def _checked(kind: str, path: Path) -> str:
     return kind
 
 
-def _voice(content: Mapping, path: Path) -> FileHeader:
+def _safetensors(path: Path) -> FileHeader:
+    kind = _checked(kind_of_safetensors(path), path)
+    header = safetensors_header(path) or {}
+    notes = header.pop("__metadata__", None)
+    notes = notes if isinstance(notes, Mapping) else {}
+    if kind != "base":
+        return FileHeader(kind, extra=dict(notes))
+    return _voice({**voice_notes_of(notes, path), "weight": header}, path, _header_shape)
+
+
+def _header_shape(entry: Any) -> list[int] | None:
+    shape = entry.get("shape") if isinstance(entry, Mapping) else None
+    return shape if isinstance(shape, list) and all(isinstance(size, int) for size in shape) else None
+
+
+def _voice(content: Mapping, path: Path, shape_of: ShapeOf = shape_of) -> FileHeader:
     check_vocoder(content, path)
     spec = described_spec(content, plain_names(content["weight"]), shape_of, path)
     return FileHeader(
@@ -136,10 +161,3 @@ def _notes(extra: Mapping) -> dict[str, Any]:
         "licence": str(extra.get(LICENCE) or extra.get(AMERICAN_LICENCE) or ""),
         "extra": dict(extra),
     }
-
-
-def _safetensors_notes(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    notes = header.get("__metadata__")
-    return dict(notes) if isinstance(notes, Mapping) else {}

@@ -4,15 +4,15 @@ The page and `train_all` share these, so what is clicked is what is typed. Light
 """
 
 from dataclasses import fields
-from pathlib import Path
 
 from infer.jobs.command import Command
-from infer.jobs.events import Log, Report
+from infer.jobs.events import Report
 from infer.jobs.experiment import Experiment
 from infer.jobs.runner import Step
 from infer.lib.encoder_choice import encoder_family
 from infer.lib.f0 import preferred_method
-from infer.lib.files import REPO, safe_name
+from infer.lib.files import safe_name
+from infer.stages.bases import assets_of, bases, warmup_d
 from infer.stages.chain_options import TrainAllOptions
 from infer.stages.extract_content.options import ExtractContentOptions
 from infer.stages.extract_f0.options import ExtractF0Options
@@ -92,39 +92,9 @@ def training_step(
 ) -> Step:
     """Training; `encoder` (hubert or starter) where the clips are yet to be encoded, see `bases`."""
     values = {field.name: getattr(options, field.name) for field in fields(TrainOptions)}
-    values |= {"experiment": experiment.root, **bases(options, experiment, report, encoder)}
+    chosen = bases(options, experiment, report, encoder)
+    values |= {"experiment": experiment.root, **chosen, "warmup_d": warmup_d(options, chosen)}
     return _step("train", experiment, [TrainOptions(**values)])
-
-
-def bases(
-    options: TrainAllOptions, experiment: Experiment, report: Report, encoder: str | None = None
-) -> dict[str, str]:
-    """The pretrained pair: what was asked for, or RVC's where the clips are encoded as its were.
-
-    `encoder` is the one they will be encoded with; None: the one that is recorded.
-    """
-    chosen = {}
-    fits = (encoder or experiment.read_settings().encoder or "hubert").startswith("hubert")
-    for letter, name in (("G", "pretrain_g"), ("D", "pretrain_d")):
-        wanted = getattr(options, name)
-        path = pretrained_path(options, letter)
-        if wanted == "auto":
-            wanted = str(path) if fits and path.is_file() else ""
-        chosen[name] = "" if wanted == "none" else wanted
-    if not chosen["pretrain_g"]:
-        report(Log("training from scratch: no pretrained base is used"))
-    return chosen
-
-
-def pretrained_path(options: TrainAllOptions, letter: str) -> Path:
-    """Where RVC keeps its base of this version, pitch guidance and rate; `letter` is G or D."""
-    folder = "pretrained" if options.version == "v1" else "pretrained_v2"
-    name = f"{'f0' if options.use_f0 else ''}{letter}{options.sample_rate}.pth"
-    return assets_of(options) / folder / name
-
-
-def assets_of(options: TrainAllOptions) -> Path:
-    return options.assets or REPO / "assets"
 
 
 def _shards(options: TrainAllOptions) -> list[tuple[str, str]]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from infer.lib.errors import BadInput, MissingFile
 from infer.lib.files import natural_key
+from infer.lib.starter_files import VOICE_NAME, starter_base
 
 SUFFIXES = (".pth", ".safetensors")
-STARTER_NAMES = ("voice*.pth", "voice*.safetensors")
 HOW_TO_GET = (
     "copy an RVC voice (.pth) there, or train one: bash go-web.sh train --trainset=FOLDER --experiment=NAME"
 )
@@ -23,21 +23,15 @@ def voice_files(folders: Sequence[Path]) -> list[Path]:
     return [path for folder in folders for path in _files(folder)]
 
 
-def starter_voice(assets: Path) -> Path | None:
-    """The voice that comes with the program."""
-    found = [path for name in STARTER_NAMES for path in sorted((Path(assets) / "starter").glob(name))]
-    return found[0] if found else None
-
-
 def find_voice(name: str | None, folders: Sequence[Path], assets: Path) -> Path:
     """The file of voice `name`: a path, or a file name in `folders` with or without its suffix.
 
-    Without a name the starter voice, else the only voice there is. Raises MissingFile or BadInput
-    saying what can be chosen.
+    "starter" and no name are the demo voices; where these are gone, no name is the only voice there is.
+    Raises MissingFile or BadInput saying what can be chosen.
     """
+    starter = starter_base(assets)
     if name:
-        return _named(name, folders)
-    starter = starter_voice(assets)
+        return _named(name, folders, starter)
     if starter:
         return starter
     found = voice_files(folders)
@@ -48,12 +42,14 @@ def find_voice(name: str | None, folders: Sequence[Path], assets: Path) -> Path:
     return found[0]
 
 
-def _named(name: str, folders: Sequence[Path]) -> Path:
+def _named(name: str, folders: Sequence[Path], starter: Path | None) -> Path:
     places = [Path(name), *(Path(folder) / name for folder in folders)]
     for place in places:
         for path in (place, *(place.parent / f"{place.name}{suffix}" for suffix in SUFFIXES)):
             if path.is_file():
                 return path
+    if starter and name == VOICE_NAME:
+        return starter
     found = voice_files(folders)
     hint = f"choose one of {_listing(found)}" if found else HOW_TO_GET
     raise MissingFile(f"there is no voice {name} (looked in {folders[0]} too)", hint)

@@ -166,7 +166,8 @@ def gather(voice: Voice, shelf: ModelShelf, options: ConvertOptions, index: Path
     encoder = shelf.encoder_for(voice)
     feature_index = None
     if index is not None and options.index_rate > 0:
-        feature_index = shelf.index(index)
+        feature_index = shelf.index(index, options.speaker_id)
+    if feature_index is not None:
         _check_index(feature_index, index, voice, encoder)
     return Kit(voice, encoder, feature_index, shelf)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
-from infer.lib import content
+from infer.lib import content, speaker_index
 from infer.lib.content import ContentEncoder
 from infer.lib.errors import MissingFile
 from infer.lib.f0 import estimator as make_estimator
@@ -25,7 +25,7 @@ class ModelShelf:
         self._which_encoder = encoder
         self._lock = threading.RLock()
         self._models: dict[Hashable, Any] = {}
-        self._indexes: OrderedDict[Hashable, FeatureIndex] = OrderedDict()
+        self._indexes: OrderedDict[Hashable, FeatureIndex | None] = OrderedDict()
         self._voices: OrderedDict[Hashable, Voice] = OrderedDict()
         self._cpu: ModelShelf | None = None
 
@@ -48,14 +48,22 @@ class ModelShelf:
         """The pitch method of that name (see infer.lib.f0.METHODS)."""
         return self._once(("f0", method), lambda: make_estimator(method, self.device, self.assets))
 
-    def index(self, path: Path) -> FeatureIndex:
-        """The index of that file, kept in memory while it is among the last few used."""
-        return self._recent(self._indexes, INDEXES_KEPT, path, lambda: FeatureIndex.load(Path(path)))
+    def index(self, path: Path, speaker_id: int = 0) -> FeatureIndex | None:
+        """The index of that file, kept in memory while it is among the last few used.
+
+        A file with rows for each speaker gives those of `speaker_id`, or None if it has none.
+        """
+        path = Path(path)
+        if path.suffix == speaker_index.SUFFIX:
+            key = (*_file_key(path), speaker_id)
+            load = lambda: speaker_index.load_speaker(path, speaker_id)  # noqa: E731
+            return self._recent(self._indexes, INDEXES_KEPT, key, load)
+        return self._recent(self._indexes, INDEXES_KEPT, _file_key(path), lambda: FeatureIndex.load(path))
 
     def voice(self, path: Path) -> Voice:
         """The voice of that file, kept in memory while it is among the last few used."""
         load = lambda: Voice.load(path, self.device, self.precision)  # noqa: E731
-        return self._recent(self._voices, VOICES_KEPT, path, load)
+        return self._recent(self._voices, VOICES_KEPT, _file_key(path), load)
 
     def on_cpu(self) -> "ModelShelf":
         """A shelf of the same assets whose models compute on the CPU."""
@@ -80,8 +88,7 @@ class ModelShelf:
                 self._models[key] = load()
             return self._models[key]
 
-    def _recent(self, kept: OrderedDict, limit: int, path: Path, load: Callable[[], Any]) -> Any:
-        key = _file_key(path)
+    def _recent(self, kept: OrderedDict, limit: int, key: Hashable, load: Callable[[], Any]) -> Any:
         with self._lock:
             if key not in kept:
                 kept[key] = load()

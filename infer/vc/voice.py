@@ -9,10 +9,13 @@ import numpy as np
 import torch
 
 from infer.lib import checkpoint
+from infer.lib.checkpoint_layout import first_named, names_of
 from infer.lib.errors import BadInput
 from infer.lib.f0.curve import F0Curve
 from infer.lib.models.spec import ModelSpec
 from infer.lib.models.synthesizer import Draws, Pitch, Synthesizer
+from infer.lib.models.unfilled import unfilled
+from infer.lib.starter_files import voice_name
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
@@ -34,12 +37,19 @@ class Voice:
     encoder: str | None = None
     fill_unvoiced: bool = False
     info: str = ""
+    speaker_names: tuple[str, ...] = ()  # by number, "" for one without; () if none is told
 
     @classmethod
     def load(cls, path: Path, device: str = "cpu", precision: str = "fp32") -> "Voice":
         """Raises MissingFile or BadCheckpoint with the reason."""
-        path, dtype = Path(path), dtype_of(device, precision)
-        file = checkpoint.read_voice(path)
+        return cls.of(checkpoint.read_voice(path), Path(path), device, precision)
+
+    @classmethod
+    def of(
+        cls, file: "checkpoint.VoiceFile", path: Path, device: str = "cpu", precision: str = "fp32"
+    ) -> "Voice":
+        """What was read from `path`, on a device."""
+        dtype = dtype_of(device, precision)
         return cls(
             path=path,
             spec=file.spec,
@@ -49,11 +59,12 @@ class Voice:
             encoder=file.encoder,
             fill_unvoiced=bool(file.fill_unvoiced),
             info=file.info,
+            speaker_names=names_of(file.extra),
         )
 
     @property
     def name(self) -> str:
-        return self.path.stem
+        return voice_name(self.path)
 
     def check_speaker(self, speaker_id: int) -> None:
         """Raises BadInput unless the voice has this speaker."""
@@ -62,6 +73,21 @@ class Voice:
                 f"{self.path.name} has no speaker {speaker_id}",
                 f"its speakers are 0..{self.spec.n_speakers - 1}",
             )
+
+    def speaker_of(self, name: str) -> int:
+        """The number of a speaker by name (or number); no name is the first who has one, else 0.
+
+        Raises BadInput.
+        """
+        if not name:
+            return first_named(self.speaker_names)
+        known = [told.casefold() for told in self.speaker_names]
+        if name.casefold() in known:
+            return known.index(name.casefold())
+        if name.isdecimal():
+            return int(name)
+        told = ", ".join(filter(None, self.speaker_names)) or f"0..{self.spec.n_speakers - 1}"
+        raise BadInput(f"{self.name} has no speaker {name}", f"its speakers are {told}")
 
     @torch.inference_mode()
     def synthesize(
@@ -111,7 +137,8 @@ def _copied(net: Synthesizer, device: str) -> Synthesizer:
 
 
 def _network(file: "checkpoint.VoiceFile", device: str, dtype: torch.dtype) -> Synthesizer:
-    net = Synthesizer(file.spec, posterior=False)
-    net.load_state_dict(file.weights)
+    with unfilled():
+        net = Synthesizer(file.spec, posterior=False)
+    net.load_state_dict(file.weights, assign=True)
     net.fuse_weight_norm()
     return net.to(device, dtype).eval().requires_grad_(False)

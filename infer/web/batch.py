@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infer.lib.errors import BadInput, MissingFile
+from infer.lib.starter_files import voice_name
 from infer.web.errors_i18n import refusal
 from infer.web.result_names import result_name
 
@@ -105,7 +106,7 @@ def zipped(paths: list[Path], root: Path, target: Path) -> Path:
 
 
 def zip_name(voice: Path) -> str:
-    return result_name("results", voice.stem, "zip")
+    return result_name("results", voice_name(voice), "zip")
 
 
 def _uploaded(files: list[str], output: Path, format: str) -> "Iterator[FileTask]":

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from infer.lib.index_choice import experiment_of
+from infer.lib.starter_files import voice_name
 from infer.vc.options import ConvertOptions
 from infer.web.ab_player import MOST
 from infer.web.engine_result import Result
@@ -40,7 +41,7 @@ def labels(pins: Sequence[Pin], language: str) -> list[str]:
     facts = [_facts(pin, pins, language) for pin in pins]
     differing = [name for name in facts[0] if len({fact[name] for fact in facts}) > 1] if facts else []
     return [
-        ", ".join(fact[name] for name in differing if fact[name]) or pin.voice.stem
+        ", ".join(fact[name] for name in differing if fact[name]) or voice_name(pin.voice)
         for fact, pin in zip(facts, pins, strict=True)
     ]
 
@@ -60,7 +61,7 @@ def _voice(pin: Pin, pins: Sequence[Pin], language: str) -> str:
     experiments = {experiment_of(other.voice) for other in pins}
     tail = pin.voice.stem.removeprefix(experiment_of(pin.voice)).strip("_")
     if len(experiments) > 1 or not tail:
-        return pin.voice.stem
+        return voice_name(pin.voice)
     return say(language, "convert.differs.epoch", value=tail.split("_")[0].removeprefix("e"))
 
 

@@ -37,8 +37,9 @@ def voice_facts(header: "FileHeader", language: str) -> str:
         say(language, "convert.fact.with_pitch" if header.use_f0 else "convert.fact.without_pitch"),
         say(language, "convert.fact.encoder", name=encoder_name(header.encoder)),
     ]
-    if header.n_speakers > 1:
-        facts.append(say(language, "convert.fact.speakers", count=header.n_speakers))
+    speakers = sum(map(bool, header.speaker_names)) or header.n_speakers
+    if speakers > 1:
+        facts.append(say(language, "convert.fact.speakers", count=speakers))
     if header.median_hz:
         facts.append(say(language, "convert.fact.median", hz=f"{header.median_hz:.0f}"))
     for key in ("info", "author", "licence"):

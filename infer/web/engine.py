@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from infer.lib.devices import ChunkPlan
 from infer.lib.index_choice import find_index_for
+from infer.lib.starter_files import voice_name
 from infer.vc.notes import Note
 from infer.vc.options import ConvertOptions
 from infer.web import pitch_advice
@@ -151,9 +152,11 @@ class Engine:
             raise refusal("convert.error.index_gone", path=index)
         return Path(index), ""
 
-    def suggest_key(self, source: Path, header: Any = None, voice: Path | None = None):
+    def suggest_key(
+        self, source: Path, header: Any = None, voice: Path | None = None, speaker_id: int = 0
+    ) -> pitch_advice.Suggestion:
         """How many semitones bring the recording to the voice: see pitch_advice.Suggestion."""
-        known = pitch_advice.voice_pitch(header, voice, self._home.logs)
+        known = pitch_advice.voice_pitch(header, voice, self._home.logs, speaker_id)
         return pitch_advice.suggest(pitch_advice.recording_pitch(source), known)
 
     def prepare(self, voice: Path, options: ConvertOptions, index: Path | str | None = AUTO) -> None:
@@ -227,7 +230,7 @@ class Engine:
     def _fresh_target(self, source: Any, voice: Path, format: str) -> Path:
         folder = self._results or served_folder()
         stem = Path(source).stem if isinstance(source, str | Path) else "preview"
-        return folder / secrets.token_hex(16) / result_name(stem, Path(voice).stem, format)
+        return folder / secrets.token_hex(16) / result_name(stem, voice_name(voice), format)
 
 
 def _run(

@@ -10,6 +10,7 @@ import numpy as np
 
 from infer.jobs.experiment import Experiment
 from infer.lib import f0
+from infer.lib.checkpoint_layout import speaker_median
 from infer.lib.errors import MissingFile
 from infer.lib.index_choice import experiment_of
 from infer.web.errors_i18n import refusal
@@ -66,8 +67,11 @@ def beginning(path: Path | str, seconds: float) -> np.ndarray:
     return np.concatenate(blocks)[:wanted] if blocks else np.zeros(0, np.float32)
 
 
-def voice_pitch(header: Any, voice: Path | None, logs: Path) -> float | None:
-    """Median pitch of a voice in Hz: as its file says, else as its experiment below `logs` does."""
+def voice_pitch(header: Any, voice: Path | None, logs: Path, speaker_id: int = 0) -> float | None:
+    """Median pitch of a voice in Hz: as its file says of the speaker, or of all, else as its experiment below
+    `logs` does."""
+    if own := speaker_median(getattr(header, "extra", {}), speaker_id):
+        return own
     recorded = getattr(header, "median_hz", None)
     if recorded:
         return float(recorded)

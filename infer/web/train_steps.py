@@ -9,7 +9,7 @@ from infer.jobs.experiment import Experiment
 from infer.jobs.runner import Step
 from infer.lib.encoder_choice import encoder_family
 from infer.lib.errors import RvcError
-from infer.stages import chain
+from infer.stages import bases, chain
 from infer.web.advice import advise
 from infer.web.errors_i18n import Said, refusal
 from infer.web.home import Home
@@ -131,18 +131,20 @@ def recorded_minutes(folder: Path) -> float | None:
 
 
 def pretrained(form: TrainForm, home: Home) -> tuple[str, str]:
-    """RVC's bases for the choices of the form, as paths from the project's folder; "" where none fits."""
+    """The bases for the choices of the form, RVC's or the starter's, as paths from the project's folder; ""
+    where none fits."""
     try:
         options = options_of(replace(form, pretrain_g="", pretrain_d="", config=""), home, "cpu")
-        fits = encoder_family(form.encoder or "auto", home.assets) == "hubert"
+        options = replace(options, pretrain_g=bases.AUTO, pretrain_d=bases.AUTO)
+        family = encoder_family(form.encoder or "auto", home.assets)
+        found = bases.bases(options, experiment_of(home, form.experiment), silent, family)
     except (RvcError, ValueError):
         return "", ""  # a start says what is wrong
-    paths = [chain.pretrained_path(options, letter) for letter in "GD"]
-    return tuple(shown(path, home) if fits and path.is_file() else "" for path in paths)
+    return tuple(shown(Path(path), home) if path else "" for path in found.values())
 
 
 def is_standard_base(text: str, home: Home) -> bool:
-    """Whether a base is one of RVC's own, which follow the choices, rather than the user's."""
+    """Whether a base is RVC's or the starter's, which follow the choices, rather than the user's."""
     return not text or (home.root / text).parent.parent == home.assets
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from infer.lib.checkpoint_kinds import other_kind
 from infer.lib.errors import MissingFile, RvcError
 from infer.lib.index_choice import IndexChoice, find_index_for
+from infer.lib.starter_files import VOICE_NAME, demo_index, starter_base
 from infer.lib.voice_header import FileHeader, read_header
-from infer.vc.library import SUFFIXES, starter_voice, voice_files
+from infer.vc.library import SUFFIXES, voice_files
 from infer.web.errors_i18n import refusal
 from infer.web.home import Home
 
@@ -38,7 +39,7 @@ class VoiceList:
         self._read: dict[tuple, Entry] = {}
 
     def names(self) -> list[str]:
-        """File names of the usable voices, RVC's order: the folders one after another, then the starter."""
+        """File names of the usable voices, RVC's order: the folders one after another, then "starter"."""
         return [name for name, entry in self.entries().items() if entry.kind == VOICE]
 
     def checkpoints(self) -> list[str]:
@@ -84,6 +85,9 @@ class VoiceList:
     def indexes(self) -> list[Path]:
         """Every finished index below the folders where they are looked for."""
         found = [path for root in self._home.index_folders for path in _indexes_below(root)]
+        starter = starter_base(self._home.assets)
+        demo = demo_index(starter) if starter else None
+        found += [demo] if demo else []
         return list(dict.fromkeys(found))
 
     def entries(self) -> dict[str, Entry]:
@@ -95,11 +99,11 @@ class VoiceList:
         return entries
 
     def _files(self) -> dict[str, Path]:
-        starter = starter_voice(self._home.assets)
-        files = [*voice_files(self._home.voice_folders), *([starter] if starter else [])]
         named: dict[str, Path] = {}
-        for path in files:
+        for path in voice_files(self._home.voice_folders):
             named.setdefault(path.name, path)
+        if starter := starter_base(self._home.assets):
+            named.setdefault(VOICE_NAME, starter)
         return named
 
     def _entry(self, path: Path) -> Entry:

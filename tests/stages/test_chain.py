@@ -5,7 +5,7 @@ import pytest
 
 from infer.jobs.experiment import Experiment
 from infer.lib.errors import BadInput, MissingFile
-from infer.stages import chain
+from infer.stages import bases, chain
 from infer.stages.chain_options import TrainAllOptions
 
 
@@ -67,7 +67,7 @@ def test_the_base_is_rvcs_only_where_it_fits(options, events, encoder, wanted, u
         (folder / f"f0{letter}40k.pth").touch()
     experiment = Experiment(options.experiment)
     experiment.update_settings(encoder=encoder)
-    chosen = chain.bases(replace(options, use_f0=use_f0, pretrain_g=wanted), experiment, events)
+    chosen = bases.bases(replace(options, use_f0=use_f0, pretrain_g=wanted), experiment, events)
     assert Path(chosen["pretrain_g"]).name == expected
 
 

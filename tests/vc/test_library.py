@@ -33,7 +33,7 @@ def test_by_path(house, tmp_path):
 
 
 def test_without_a_name_the_starter_voice_comes_first(house):
-    assert house("weights/a.pth", "assets/starter/voice.pth")().parent.name == "starter"
+    assert house("weights/a.pth", "assets/starter/base_v2_40k_f0.safetensors")().parent.name == "starter"
 
 
 def test_without_a_name_the_only_voice(house):

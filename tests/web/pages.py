@@ -1,11 +1,13 @@
 """A user's folders for tests of the page: tiny voices that convert for real, and a served page."""
 
 import contextlib
+import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import gradio as gr
+import numpy as np
 import torch
 
 import config
@@ -13,6 +15,9 @@ from infer.lib import checkpoint
 from infer.lib.content import load_encoder
 from infer.lib.models.spec import ModelSpec
 from infer.lib.models.synthesizer import Synthesizer
+from infer.lib.packed_layout import GENERATOR, VOICE_KEY
+from infer.lib.speaker_index import write_rows
+from infer.lib.starter_files import BASE_FILE, ENCODER_FILE, FOLDER, INDEX_FILE
 from infer.web.home import Home
 from infer.web.launch import free_port
 from tests.vc.conftest import SIZES
@@ -22,10 +27,10 @@ SPEECH = AUDIO / "sources" / "speech_m_48k_p286.flac"
 
 
 def make_home(root: Path) -> Home:
-    """Empty folders of experiments, voices and results; the shipped models."""
+    """Empty folders of experiments, voices and results; the shipped encoder, but not the demo voices."""
     home = Home(
         root=root,
-        assets=config.ASSETS,
+        assets=assets_without_base(root / "assets"),
         logs=root / "logs",
         weights=root / "weights",
         output=root / "opt",
@@ -34,6 +39,36 @@ def make_home(root: Path) -> Home:
     for folder in (home.logs, home.weights):
         folder.mkdir(parents=True, exist_ok=True)
     return home
+
+
+def assets_without_base(folder: Path) -> Path:
+    """What lies in assets/, by links; of assets/starter the content encoder alone."""
+    if not folder.exists():
+        (folder / FOLDER).mkdir(parents=True)
+        for path in [*config.ASSETS.iterdir(), config.ASSETS / FOLDER / ENCODER_FILE]:
+            if path.name != FOLDER:
+                (folder / path.relative_to(config.ASSETS)).symlink_to(path)
+    return folder
+
+
+def demo_voices(assets: Path, names: tuple[str, ...] = ("Ann", "", "Bo"), rows: tuple[int, ...] = (0, 2)):
+    """A tiny base with demo voices and their index in `assets`/starter; its path. The index pulls each
+    speaker to a constant of its own."""
+    spec = ModelSpec("v2", 40000, True, 3, 1025, 32, **SIZES)
+    drawn = torch.Generator().manual_seed(5)
+    weights = {
+        name: tensor if name.endswith("weight_g") else _filled(tensor, drawn)
+        for name, tensor in Synthesizer(spec).state_dict().items()
+    }
+    notes = {
+        "config": spec.voice_config(), "version": "v2", "sr": "40k", "f0": 1, "info": "7epoch",
+        "encoder": starter_name(), "speaker_names": list(names), "speaker_median_hz": [200.0, 0.0, 110.0],
+    }  # fmt: skip
+    path = assets / FOLDER / BASE_FILE
+    checkpoint.write_packed(path, weights, GENERATOR, **{VOICE_KEY: json.dumps(notes)})
+    constants = {number: np.full((4, 768), number + 1, np.float32) for number in rows}
+    write_rows(path.with_name(INDEX_FILE), constants, starter_name())
+    return path
 
 
 @cache

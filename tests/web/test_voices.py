@@ -11,7 +11,7 @@ from infer.lib.errors import RvcError
 from infer.web.voices import VoiceList
 from tests.lib.tiny_voices import tiny_checkpoint
 from tests.test_floors import ROOT
-from tests.web.pages import make_home, tiny_voice
+from tests.web.pages import demo_voices, make_home, starter_name, tiny_voice
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +43,15 @@ def test_voices_of_rvcs_folder_come_behind_and_the_first_folder_wins(home, tmp_p
 
 def test_the_starter_voice_is_offered(home, tmp_path):
     other = make_home(tmp_path)
-    tiny_voice(tmp_path / "assets" / "starter" / "voice-1.pth")
-    voices = VoiceList(_with_assets(other, tmp_path / "assets"))
-    assert voices.names() == ["voice-1.pth"]
-    assert voices.path("voice-1.pth").parent.name == "starter"
+    assert VoiceList(other).names() == []
+    path = demo_voices(other.assets)
+    voices = VoiceList(other)
+    assert voices.names() == ["starter"] and voices.path("starter") == path
+    header = voices.header("starter")
+    assert (header.kind, header.version, header.sample_rate, header.use_f0) == ("voice", "v2", 40000, True)
+    assert header.speaker_names == ("Ann", "", "Bo") and header.encoder == starter_name()
+    assert voices.index_for("starter").path == path.with_name("demo_index.safetensors")
+    assert voices.indexes() == [path.with_name("demo_index.safetensors")]
 
 
 def test_header_tells_rate_version_speakers(home):

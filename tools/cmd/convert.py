@@ -1,5 +1,6 @@
 """The work behind infer_cli: finds the voice and its index, converts, reports."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import config
@@ -22,7 +23,11 @@ def run(options: InferOptions, report: Report) -> dict:
         options.model_name, library.voice_folders(config.WEIGHTS, options.assets), options.assets
     )
     voice = Voice.load(path, options.device, options.precision)
-    report(Log(f"voice {path.name}: {voice.spec.version}, {voice.spec.rate_label}, on {voice.device}"))
+    report(Log(f"voice {voice.name}: {voice.spec.version}, {voice.spec.rate_label}, on {voice.device}"))
+    if any(voice.speaker_names):
+        report(Log(f"speakers, for --speaker: {', '.join(filter(None, voice.speaker_names))}"))
+    if options.speaker or not options.speaker_id:
+        options = replace(options, speaker_id=voice.speaker_of(options.speaker))
     shelf = ModelShelf(options.assets, options.device, options.precision, options.encoder)
     plan = ChunkPlan(options.x_pad, options.x_query, options.x_center, options.x_max)
     setup = Setup(voice, shelf, options, plan, _index(options, voice, report))

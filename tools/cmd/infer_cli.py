@@ -36,8 +36,9 @@ class InferOptions(ConvertOptions):
     )
     input_path: Path | None = option(None, help="the same as INPUT")
     opt_path: Path | None = option(None, help="the same as OUTPUT")
+    speaker: str = option("", help="speaker by name, instead of --speaker-id (default: the first)")
     model_name: str | None = option(
-        None, help="voice: a file name in weights/, or a path (default: the voice that came with the program)"
+        None, help="voice: a file name in weights/, or a path (default: the demo voices, starter)"
     )
     index_path: str | None = option(
         None, help="feature index (default: found by the voice's name below logs/)"

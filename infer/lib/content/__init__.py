@@ -11,7 +11,7 @@ from infer.lib.content.base import MIN_SAMPLES, ContentEncoder, frames
 from infer.lib.content.hubert import HubertEncoder
 from infer.lib.content.hubert_files import read_hubert
 from infer.lib.content.starter import StarterEncoder
-from infer.lib.encoder_choice import DOWNLOAD_HINT, encoder_path
+from infer.lib.encoder_choice import DOWNLOAD_HINT, encoder_path, which_for
 from infer.lib.errors import BadInput
 
 __all__ = [
@@ -38,11 +38,6 @@ def load_encoder(
     encoder = HubertEncoder(read_hubert(path), device, dtype)
     encoder.dim("v2")  # a HuBERT of other sizes is refused here, not at the first clip
     return encoder
-
-
-def which_for(recorded: str | None) -> str:
-    """The `which` for a voice or index that recorded this encoder name (None: a file of RVC)."""
-    return "starter" if (recorded or "").startswith("starter") else "hubert"
 
 
 def same_encoder(recorded: str | None, encoder: ContentEncoder, what: str = "this voice") -> None:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
+from infer.lib.checkpoint_weights import all_finite
 from infer.lib.errors import BadInput
 from infer.lib.models.spec import FEATURE_DIMS
 
@@ -112,6 +113,6 @@ def check_tensors(tensors: dict[str, torch.Tensor], shapes: dict[str, torch.Size
             return f"lacks {name}"
         if tensors[name].shape != shape:
             return f"holds {name} as {list(tensors[name].shape)} instead of {list(shape)}"
-        if not tensors[name].is_floating_point() or not torch.isfinite(tensors[name]).all():
+        if not tensors[name].is_floating_point() or not all_finite(tensors[name]):
             return f"holds values in {name} that are not finite numbers"
     return None

@@ -1,21 +1,31 @@
 """The starter encoder: a small network shipped with the program, so that all of it runs without a download.
 
 Log-mel in, eight blocks of attention (rotary positions), convolution and feed-forward, features of
-ContentVec's shape out. `assets/starter/README.md` describes it; attribute names are the file's keys.
+ContentVec's shape out. `assets/starter/README.md` describes it; attribute names are the file's keys. Files of
+other training runs of this network are called starter-2 and so on; the fingerprint tells weights apart.
 """
 
+import re
 from pathlib import Path
 
-import librosa
-import safetensors
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from infer.lib.content.base import ContentEncoder, as_dtype, check_tensors, fingerprint
+from infer.lib import checkpoint
+from infer.lib.content.base import (
+    SAMPLE_RATE,
+    ContentEncoder,
+    as_dtype,
+    check_tensors,
+    fingerprint,
+)
 from infer.lib.errors import BadCheckpoint, BadInput, MissingFile
+from infer.lib.models.unfilled import unfilled
+from infer.lib.packed_layout import ENCODER, is_packed
 
-NAME = "starter-1"
+NAME = re.compile(r"starter-[1-9][0-9]*")
 WIDTH, N_HEADS, N_BLOCKS, KERNEL, CONTENT = 384, 6, 8, 15, 768
 N_FFT, MEL_HOP, N_MELS, MEL_MIN_HZ, MEL_MAX_HZ = 400, 160, 80, 30, 8000
 ROTARY_BASE = 10000.0
@@ -91,18 +101,16 @@ class StarterNetwork(nn.Module):
 class StarterEncoder(ContentEncoder):
     """The shipped encoder on one device. It has no 256-wide projection, hence no v1."""
 
-    family = NAME
-
     def __init__(self, path: Path, device: str | torch.device = "cpu", dtype="fp32"):
         self.device = torch.device(device)
         self.dtype = as_dtype(dtype)
-        tensors = _read(Path(path))
-        with torch.device("meta"):
+        tensors, self.family = _read(Path(path))
+        with unfilled():
             network = StarterNetwork()
         shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
         if problem := check_tensors(tensors, shapes):
-            raise BadCheckpoint(f"{path} is no {NAME} encoder: it {problem}", "restore assets/starter")
-        self.name = f"{NAME}:{fingerprint(tensors, _FINGERPRINT)}"
+            raise BadCheckpoint(f"{path} is no {self.family} encoder: it {problem}", "restore assets/starter")
+        self.name = f"{self.family}:{fingerprint(tensors, _FINGERPRINT)}"
         network.load_state_dict({name: tensors[name].float() for name in shapes}, assign=True)
         self._network = network.requires_grad_(False).eval().to(self.device)
         self._window = torch.hann_window(N_FFT, device=self.device)
@@ -143,21 +151,25 @@ def rotated(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
     return torch.stack((first * cos - second * sin, first * sin + second * cos), dim=-1).flatten(-2)
 
 
-def mel_basis():
-    return librosa.filters.mel(
-        sr=16000, n_fft=N_FFT, n_mels=N_MELS, fmin=MEL_MIN_HZ, fmax=MEL_MAX_HZ, htk=True, norm=None
-    )
+def mel_basis() -> np.ndarray:
+    """[80, 201] float32: triangles of height 1, evenly spaced on HTK's mel scale, as librosa makes them."""
+    low, high = (2595 * np.log10(1 + hz / 700) for hz in (MEL_MIN_HZ, MEL_MAX_HZ))
+    corners = 700 * (10 ** (np.linspace(low, high, N_MELS + 2) / 2595) - 1)  # [82] Hz
+    bins = np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE)
+    steps = np.diff(corners)[:, None]
+    rising, falling = (bins - corners[:-2, None]) / steps[:-1], (corners[2:, None] - bins) / steps[1:]
+    return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
 
 
-def _read(path: Path) -> dict[str, torch.Tensor]:
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], str]:
+    """The tensors in fp32, and the name of the training run: from a packed file, or one of plain tensors."""
     if not path.is_file():
         raise MissingFile(f"{path} is missing", "restore assets/starter from the program's archive")
-    try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
-            name = (file.metadata() or {}).get("name")
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    except (safetensors.SafetensorError, OSError) as error:
-        raise BadCheckpoint(f"{path} is no safetensors file ({error})", "restore assets/starter") from error
-    if name != NAME:
-        raise BadCheckpoint(f"{path} holds the encoder {name!r}", f"this program knows {NAME!r}")
-    return tensors
+    notes = checkpoint.read_metadata(path)
+    name = notes.get("name")
+    if not NAME.fullmatch(name or ""):
+        raise BadCheckpoint(
+            f"{path} holds the encoder {name!r}", "this program knows starter-1, starter-2 ..."
+        )
+    tensors = checkpoint.read_packed(path, ENCODER)[0] if is_packed(notes) else checkpoint.read_tensors(path)
+    return tensors, name

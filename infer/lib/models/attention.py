@@ -54,8 +54,10 @@ class RelativeAttention(nn.Module):
         self.n_heads = n_heads
         depth = channels // n_heads
         self.scale = 1 / math.sqrt(depth)
-        self.emb_rel_k = nn.Parameter(torch.randn(1, 2 * WINDOW + 1, depth) * depth**-0.5)
-        self.emb_rel_v = nn.Parameter(torch.randn(1, 2 * WINDOW + 1, depth) * depth**-0.5)
+        self.emb_rel_k = nn.Parameter(torch.empty(1, 2 * WINDOW + 1, depth))
+        self.emb_rel_v = nn.Parameter(torch.empty(1, 2 * WINDOW + 1, depth))
+        for vectors in (self.emb_rel_k, self.emb_rel_v):
+            nn.init.normal_(vectors, std=depth**-0.5)
         self.conv_q = nn.Conv1d(channels, channels, 1)
         self.conv_k = nn.Conv1d(channels, channels, 1)
         self.conv_v = nn.Conv1d(channels, channels, 1)

@@ -109,7 +109,7 @@ def compare(options: CompareOptions, report: Report) -> dict:
 def describe(path: Path) -> dict[str, Any]:
     """Facts about a weight file, ready to show. Raises RvcError for a damaged or unsafe one."""
     kind = kind_of(path)
-    if kind in ("voice", "damaged", "unsafe", "empty", "folder"):
+    if kind in ("voice", "base", "damaged", "unsafe", "empty", "folder"):
         return _voice_facts(read_voice(path))
     facts = {"kind": KIND_WORDS[kind]}
     if kind in ("generator", "discriminator"):

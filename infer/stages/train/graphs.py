@@ -32,7 +32,7 @@ def graphs_wanted(options: TrainOptions, device: torch.device, n_processes: int)
 
 
 class GraphedStep:
-    """Plain steps until a shape is known, then its recording. Logged steps stay plain."""
+    """Plain steps until a shape is known, then its recording. Logged and warm-up steps stay plain."""
 
     def __init__(self, plain: Callable[..., StepResult], mel: MelSettings):
         self._plain, self._mel = plain, mel
@@ -40,8 +40,12 @@ class GraphedStep:
         self._recordings: dict[tuple, _Recording] = {}
         self._pool = torch.cuda.graph_pool_handle()
 
-    def __call__(self, batch: Batch, draws: Draws, measure_norms: bool = False) -> StepResult:
+    def __call__(
+        self, batch: Batch, draws: Draws, measure_norms: bool = False, warm_up: bool = False
+    ) -> StepResult:
         batch = batch.fitted(self._mel)
+        if warm_up:  # does not count: a recording needs the states of both optimizers
+            return self._plain(batch, draws, measure_norms=measure_norms, warm_up=True)
         shape = tuple(tensor.shape for tensor in _tensors(batch, draws))
         if measure_norms or self._seen[shape] < WARM_STEPS:
             self._seen[shape] += 1

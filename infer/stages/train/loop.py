@@ -67,7 +67,8 @@ class Loop:
         batch = next(self.batches)
         draws = make_draws(batch, DrawKey(training.plan.options.seed, epoch, number), training.plan.spec)
         shown = training.progress.step % self.log_interval == 0
-        result = self.step(batch, draws, measure_norms=shown)
+        warm_up = training.progress.step < training.plan.options.warmup_d
+        result = self.step(batch, draws, measure_norms=shown, warm_up=warm_up)
         self.tally.add(result.losses)
         if shown:
             self._show(epoch, number, batch, result)
@@ -142,11 +143,10 @@ def _row(result: StepResult) -> torch.Tensor:
 
 
 def stepper(training: Training) -> Callable[..., StepResult]:
-    """What runs a step: `step(batch, draws, measure_norms=...)`."""
+    """What runs a step: `step(batch, draws, measure_norms=..., warm_up=...)`."""
 
-    def plain(batch: Batch, draws: Draws, measure_norms: bool = False) -> StepResult:
-        nets, optimizers, settings = training.nets, training.optimizers, training.settings
-        return train_step(nets, optimizers, batch, draws, settings, measure_norms=measure_norms)
+    def plain(batch: Batch, draws: Draws, **how: bool) -> StepResult:
+        return train_step(training.nets, training.optimizers, batch, draws, training.settings, **how)
 
     if graphs_wanted(training.plan.options, training.device, training.nets.team.size):
         return GraphedStep(plain, training.settings.mel)

@@ -31,6 +31,9 @@ class TrainOptions:
     pretrain_d: str = option(
         "", help="pretrained discriminator; empty: from scratch", aliases=("-pd", "--pretrainD")
     )
+    warmup_d: int = option(
+        0, help="first steps in which only the discriminator learns, for a base that comes without one"
+    )
     gpus: str = option(
         "", help="GPU numbers, e.g. 0-1: one process each; empty: the one of --device", aliases=("-g",)
     )
@@ -64,7 +67,7 @@ class TrainOptions:
         for name in ("total_epoch", "save_every_epoch", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must be at least 1")
-        for name in ("workers", "log_interval", "time_limit_s", "speaker_id", "seed"):
+        for name in ("workers", "log_interval", "time_limit_s", "speaker_id", "seed", "warmup_d"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} is {value}, but must not be negative")

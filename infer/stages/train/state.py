@@ -16,10 +16,12 @@ from infer.lib.checkpoint import (
     voice_from_training,
     write_voice,
 )
+from infer.lib.encoder_choice import which_for
 from infer.lib.errors import BadCheckpoint, BadInput, MissingFile
 from infer.lib.mel import MelSettings
 from infer.lib.models.discriminators import MultiPeriodDiscriminator
 from infer.lib.models.synthesizer import Synthesizer
+from infer.lib.voice_header import read_header
 from infer.stages.train.distributed import Team
 from infer.stages.train.graphs import graphs_wanted
 from infer.stages.train.optimizers import Optimizers, adamw, set_rate, stored_state
@@ -29,6 +31,7 @@ from infer.stages.train.precision import Precision
 from infer.stages.train.step import Networks, StepSettings
 
 SPEAKER_TABLE = "emb_g.weight"
+RVCS = "RVC's HuBERT"
 
 
 @dataclass
@@ -136,7 +139,7 @@ def build(plan: Plan, pair: Pair | None, team: Team, device: torch.device) -> Tr
     if pair:
         notes += _load_pair(generator, discriminator, pair)
     else:
-        notes += _load_bases(generator, discriminator, options.pretrain_g, options.pretrain_d)
+        notes += _load_bases(generator, discriminator, plan)
     generator.gradient_checkpointing = options.gradient_checkpointing
     generator.to(device).train()
     discriminator.to(device).train()
@@ -178,7 +181,7 @@ def check_continues(pair: Pair, plan: Plan, other: str = "") -> None:
                 raise BadInput(f"{where} has {words} {recorded.get(name)}, not {now[name]}", hint)
     before, now = pair.generator.extra.get("encoder"), plan.settings.encoder
     if "encoder" in pair.generator.extra and not _same_encoder(before, now):
-        before, now = (name or "RVC's HuBERT" for name in (before, now))
+        before, now = (name or RVCS for name in (before, now))
         raise BadInput(f"{where} was trained on content of {before}, but the clips have {now}", hint)
 
 
@@ -211,10 +214,12 @@ def _load_pair(generator: nn.Module, discriminator: nn.Module, pair: Pair) -> li
     return notes
 
 
-def _load_bases(generator: nn.Module, discriminator: nn.Module, *paths: str) -> list[str]:
+def _load_bases(generator: nn.Module, discriminator: nn.Module, plan: Plan) -> list[str]:
+    """Both may be given, one, or none: what is not starts afresh."""
     notes = []
-    for module, text, what in zip(
-        (generator, discriminator), paths, ("generator", "discriminator"), strict=True
+    for module, text, what in (
+        (generator, plan.options.pretrain_g, "generator"),
+        (discriminator, plan.options.pretrain_d, "discriminator"),
     ):
         if not text:
             continue
@@ -224,9 +229,20 @@ def _load_bases(generator: nn.Module, discriminator: nn.Module, *paths: str) -> 
                 f"the pretrained {what} {path} does not exist",
                 "download it with tools/download_assets.py, or leave the field empty to train from scratch",
             )
+        _check_content(path, plan)
         load_base(path, module)
         notes.append(f"loaded pretrained {path}")
     return notes
+
+
+def _check_content(path: Path, plan: Plan) -> None:
+    """Raises BadInput for a base that records another content encoder than that of the clips."""
+    before, now = read_header(path).encoder, plan.settings.encoder
+    if before and not _same_encoder(before, now):
+        raise BadInput(
+            f"the base {path} was trained on content of {before}, but the clips have {now or RVCS}",
+            f"choose another base, or extract the content again with --encoder={which_for(before)}",
+        )
 
 
 def _load_optimizers(training: Training, pair: Pair) -> None:

@@ -68,17 +68,24 @@ def train_step(
     settings: StepSettings,
     *,
     measure_norms: bool = False,
+    warm_up: bool = False,
 ) -> StepResult:
-    """One update of both nets; the gradients stay in `.grad`. Nothing here waits for the device."""
-    output, windows = forward(nets, batch, draws, settings)
+    """One update of both nets; the gradients stay in `.grad`. Nothing here waits for the device.
+
+    In a `warm_up` step only the discriminator learns: one that starts afresh has nothing to teach a good
+    generator yet. All losses are measured as ever.
+    """
+    with torch.set_grad_enabled(not warm_up):
+        output, windows = forward(nets, batch, draws, settings)
     norms: dict[str, torch.Tensor] = {}
     real_parts, fake_parts = _discriminator_phase(nets, optimizers, windows, settings)
     if measure_norms:
         norms["d"] = _gradient_norm(nets.discriminator)
     nets.discriminator.requires_grad_(False)
-    parts = _generator_phase(nets, optimizers, (output, windows), settings)
+    with torch.set_grad_enabled(not warm_up):
+        parts = _generator_phase(nets, optimizers, (output, windows), settings)
     nets.discriminator.requires_grad_(True)
-    if measure_norms:
+    if measure_norms and not warm_up:
         norms["g"] = _gradient_norm(nets.generator)
     settings.precision.scaler.update()
     losses = Losses(
@@ -159,8 +166,9 @@ def _generator_phase(
             "kl": settings.c_kl * _kl(output, nets.team),
         }
         total = terms["gen"] + terms["fm"] + terms["mel"] + terms["kl"]
-    scaler.scale(total).backward()
-    scaler.step(optimizers.generator)
+    if torch.is_grad_enabled():  # not so while the discriminator warms up
+        scaler.scale(total).backward()
+        scaler.step(optimizers.generator)
     return {"gen_parts": gen_parts.detach(), **{name: term.detach() for name, term in terms.items()}}
 
 

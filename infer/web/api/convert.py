@@ -13,6 +13,7 @@ from gradio.utils import get_upload_folder
 
 from infer.lib.errors import BadInput, RvcError
 from infer.lib.index_choice import typed_index_path
+from infer.lib.starter_files import VOICE_NAME
 from infer.vc.options import ConvertOptions
 from infer.web.api import requests
 from infer.web.api.endpoint import add_endpoint
@@ -108,8 +109,9 @@ class Calls:
         if chosen:
             return chosen
         names = self._page.voices.names()
-        if len(names) == 1:
-            return names[0]
+        own = [name for name in names if name != VOICE_NAME] or names
+        if len(own) == 1:
+            return own[0]
         raise BadInput(
             "no voice was named", f"send voice=, one of: {', '.join(names) or 'there is none yet'}"
         )

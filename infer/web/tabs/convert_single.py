@@ -152,7 +152,7 @@ class SingleTab:
         outputs = [key, self.advice, self.targets, self.source_hz]
         self.suggest.click(
             guarded(self._suggest),
-            {self.audio, self.path, self.picker.voice},
+            {self.audio, self.path, self.picker.voice, self.picker.speaker},
             outputs,
             api_visibility="private",
             show_progress="minimal",
@@ -241,7 +241,8 @@ class SingleTab:
         """The key for this recording and this voice, and why."""
         name = values[self.picker.voice]
         path = self.picker.path(name)
-        advice = self.page.engine.suggest_key(self.source(values), self.page.voices.header(name), path)
+        header, speaker = self.page.voices.header(name), int(values.get(self.picker.speaker) or 0)
+        advice = self.page.engine.suggest_key(self.source(values), header, path, speaker)
         key = gr.skip() if advice.semitones is None else advice.semitones
         text = convert_texts.suggestion_text(advice, language_of())
         return key, text, gr.update(visible=advice.voice_hz is None), advice.source_hz

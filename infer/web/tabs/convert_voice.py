@@ -6,8 +6,11 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context
 
+from infer.lib.checkpoint_layout import first_named
+from infer.lib.encoder_choice import which_for
 from infer.vc.options import ConvertOptions
 from infer.web import convert_texts, fields
+from infer.web.downloads import BetterModels
 from infer.web.errors_i18n import refusal
 from infer.web.handlers import guarded
 from infer.web.i18n import language_of, say, t
@@ -47,6 +50,8 @@ class VoicePicker:
                     elem_id="rvc-add-voice",
                 )
         self.facts = gr.HTML(elem_id="rvc-voice-facts")
+        self.better = BetterModels(self.page, "rvc-better")
+        self.better.build()
         self.extract = gr.Button(
             t("convert.extract_now"), variant="primary", visible=False, elem_id="rvc-extract"
         )
@@ -87,6 +92,9 @@ class VoicePicker:
             event(guarded(self._list), [self.voice], shown, **QUIET)
         self.refresh.click(guarded(self._chosen), [self.voice], chosen, **QUIET)
         self.voice.change(guarded(self._chosen), [self.voice], chosen, **QUIET)
+        for event in (self.voice.change, self.page.jobs_seen.change):
+            event(guarded(self._better), [self.voice], self.better.outputs, **QUIET)
+        self.better.wire()
         self.voice.input(self._warm, **QUIET)
         self.speaker_name.input(lambda number: number, self.speaker_name, self.speaker, **QUIET)
         self.unload.click(guarded(self._unload), api_visibility="private", show_progress="hidden")
@@ -137,6 +145,12 @@ class VoicePicker:
         value = str(choice.path) if choice.path else AUTO_INDEX
         indexes = [gr.update(choices=self._index_choices(), value=value) for _ in self._index_lists]
         return (facts, gr.update(visible=False), "", *_speakers(header), *indexes)
+
+    def _better(self, name: str | None) -> list:
+        """RVC's models are offered where a voice is heard through the starter's."""
+        entry = self.page.voices.entries().get(name or "")
+        encoder = entry.header.encoder if entry and entry.header else None
+        return self.better.shown(entry is not None and which_for(encoder) == "starter")
 
     def _checkpoint_chosen(self, name: str, language: str) -> tuple:
         text = convert_texts.note(say(language, "convert.is_checkpoint", name=name), "bad")
@@ -202,9 +216,10 @@ def _speakers(header: Any) -> tuple:
     """A number as in RVC; names instead where the voice has them; nothing for a single speaker."""
     names = list(header.speaker_names or [])
     several = header.n_speakers > 1
-    slider = gr.update(maximum=max(header.n_speakers - 1, 1), value=0, visible=several and len(names) < 2)
-    choices = [(name, number) for number, name in enumerate(names)]
-    dropdown = gr.update(choices=choices, value=0 if choices else None, visible=len(names) > 1)
+    first = first_named(names)
+    slider = gr.update(maximum=max(header.n_speakers - 1, 1), value=first, visible=several and len(names) < 2)
+    choices = [(name, number) for number, name in enumerate(names) if name]
+    dropdown = gr.update(choices=choices, value=first if choices else None, visible=len(choices) > 1)
     return slider, dropdown
 
 

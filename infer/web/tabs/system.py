@@ -5,10 +5,8 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context
 
-from infer.jobs.command import Command
-from infer.jobs.runner import Step
 from infer.lib.errors import RvcError
-from infer.web import fields, system_texts
+from infer.web import downloads, fields, system_texts
 from infer.web.diagnostics import diagnostics
 from infer.web.engine import AUTO, PLAN_FIELDS
 from infer.web.errors_i18n import translated
@@ -19,8 +17,6 @@ from infer.web.machine import Facts
 from infer.web.page import QUIET, Page
 
 CPU = "cpu"
-LANE = "network"
-DOWNLOAD = "download_assets"
 FACTS = 6 + len(PLAN_FIELDS)  # components that show the doctor's answer, and the timer that waits for it
 SLOW = {"api_visibility": "private", "concurrency_limit": 8}
 
@@ -86,7 +82,7 @@ class SystemTab:
             for name in names:
                 if name not in first:
                     self._build_model(name)
-        self.download = JobView(self.page, "rvc-download", lane=LANE)
+        self.download = JobView(self.page, "rvc-download", lane=downloads.LANE)
         self.download.build()
 
     def _build_model(self, name: str) -> None:
@@ -210,7 +206,7 @@ class SystemTab:
 
     def _models(self) -> list:
         """State and button of each group: what is there, what is on its way."""
-        language, busy = language_of(), self._downloading()
+        language, busy = language_of(), downloads.under_way(self.page.jobs)
         found = {model.name: model for model in self.page.machine.models()}
         updates: list[Any] = []
         for model in (found[name] for name in self.models):
@@ -218,23 +214,12 @@ class SystemTab:
             updates += [system_texts.model(model, language), offered]
         return updates
 
-    def _downloading(self) -> dict[str, str]:
-        """Group -> job of what is on its way."""
-        return {job.title: job.id for job in self.page.jobs.jobs() if job.lane == LANE and job.living}
-
     def _getter(self, name: str):
         def get() -> list:
-            job = self._downloading().get(name)
-            job = job or self.page.jobs.start(name, [self._step(name)], lane=LANE)
+            job = downloads.begin(self.page, name)
             return [*self._models(), *self.download.render(job, language_of())]
 
         return get
-
-    def _step(self, name: str) -> Step:
-        from tools.download_assets import DownloadOptions  # reads config.py
-
-        options = DownloadOptions(names=(name,), assets=self.page.home.assets)
-        return Step(DOWNLOAD, [Command("tools.download_assets", options)])
 
     def _diagnostics(self) -> dict:
         page = self.page

@@ -81,6 +81,7 @@ class TrainTab:
         changes = [*(part.input for part in model), form.fields["encoder"].blur]
         gr.on(changes, guarded(form.model_changed), inputs, form.outputs, **QUIET)
         self._wire_notes()
+        form.better.wire()
 
     def _wire_notes(self) -> None:
         """What is written beside the controls follows them."""

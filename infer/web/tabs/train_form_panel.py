@@ -7,8 +7,11 @@ from typing import Any
 import gradio as gr
 
 from infer.lib.devices import free_ram_gib
+from infer.lib.encoder_choice import encoder_family
 from infer.lib.errors import RvcError
+from infer.lib.starter_files import is_demo
 from infer.web import advice
+from infer.web.downloads import BetterModels
 from infer.web.engine import AUTO
 from infer.web.errors_i18n import translated
 from infer.web.fields import labelled
@@ -64,6 +67,8 @@ class FormPanel:
         self.fields |= layout.flag_rows()
         self.fields |= layout.base_row()
         self.bases_note = layout.quiet_html("train-bases-note")
+        self.better = BetterModels(self.page, "train-better")
+        self.better.build()
         self.fields["train_gpus"] = layout.gpu_list("train_gpus")
         self.fields["continue_from"] = gr.Dropdown(
             **labelled("train.continue_from"), choices=[""], value="", elem_id="train-continue-from"
@@ -86,7 +91,7 @@ class FormPanel:
     @property
     def outputs(self) -> list:
         """What `filled` and `noted` may change."""
-        texts = [self.status, self.bases_note, self.batch_note, self.confirm]
+        texts = [self.status, self.bases_note, *self.better.outputs, self.batch_note, self.confirm]
         return [self.picker, *texts, *self.fields.values()]
 
     def form(self, values: Updates) -> TrainForm:
@@ -117,6 +122,7 @@ class FormPanel:
         return {
             self.status: layout.put(status_html(form, facts, language)),
             self.bases_note: layout.put(note(self._about_bases(form, language))),
+            **dict(zip(self.better.outputs, self.better.shown(self._starter_is_used(form)), strict=True)),
             self.batch_note: layout.put(
                 note(say(language, "train.batch_note", batch=self.batch(form, facts)))
             ),
@@ -246,7 +252,15 @@ class FormPanel:
         lines = [f"{gpu.label}{gpu.problem and f': {gpu.problem}'}" for gpu in machine.devices]
         return "\n".join(lines) or machine.failure or say(language_of(), "train.no_gpu")
 
+    def _starter_is_used(self, form: TrainForm) -> bool:
+        try:
+            return encoder_family(form.encoder or AUTO, self.home.assets) == "starter"
+        except RvcError:
+            return False  # a start says what is wrong
+
     def _about_bases(self, form: TrainForm, language: str) -> str:
+        if form.pretrain_g and is_demo(form.pretrain_g):
+            return say(language, "train.starter_base")
         if form.pretrain_g and form.pretrain_d:
             return ""
         return say(language, "train.no_base")
