@@ -15,6 +15,7 @@ import numpy as np
 import soundfile
 
 from infer.lib.errors import BadInput, MissingFile
+from infer.lib.resampling import StreamResampler
 
 BLOCK_S = 5.0
 _MICROSECONDS = 1_000_000  # unit of a container's duration in ffmpeg
@@ -101,7 +102,8 @@ def _soundfile_blocks(
             block = file.read(frames, dtype="float32", always_2d=True)  # [n, channels]
         except soundfile.LibsndfileError:
             # A damaged flac: libsndfile throws the whole block away, ffmpeg keeps its good part.
-            yield from _gathered(_without_start(_av_blocks(path), done), block_s)
+            rest = _without_start(_at_rate(_av_blocks(path), file.samplerate), done)
+            yield from _gathered(rest, block_s)
             return
         if not len(block):
             break
@@ -109,6 +111,18 @@ def _soundfile_blocks(
         yield file.samplerate, block.mean(axis=1, dtype=np.float32)
     if done < file.frames or _data_missing(file):
         _warn_cut_off(path, done / file.samplerate, "its header promises more")
+
+
+def _at_rate(blocks: Iterator[tuple[int, np.ndarray]], rate: int) -> Iterator[tuple[int, np.ndarray]]:
+    """ffmpeg plays every Opus file at 48 kHz, libsndfile at the rate it was made from."""
+    resampler = None
+    for own, block in blocks:
+        resampler = resampler or StreamResampler(own, rate)
+        if own != resampler.from_rate:
+            raise BadInput("the sample rate changes inside the recording", "convert it to wav first")
+        yield rate, resampler.add(block)
+    if resampler is not None:
+        yield rate, resampler.finish()
 
 
 def _without_start(

@@ -241,3 +241,22 @@ def test_a_file_in_place_of_the_folder_is_an_oserror(tmp_path):
     (tmp_path / "out").touch()
     with pytest.raises(OSError):
         audio.save(tmp_path / "out" / "a.wav", tone(), RATE)
+
+
+def test_an_opus_file_that_libsndfile_gives_up_on_goes_on_at_its_own_rate(tmp_path, monkeypatch):
+    """ffmpeg plays the rest, at 48 kHz whatever the file was made from."""
+    path = tmp_path / "made at 16 kHz.opus"
+    soundfile.write(path, tone(4.0, 16000), 16000, format="OGG", subtype="OPUS")
+    whole = audio.load(path, 16000)
+    read, calls = soundfile.SoundFile.read, []
+
+    def failing(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:
+            raise soundfile.LibsndfileError(2)
+        return read(self, *args, **kwargs)
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", failing)
+    mended = np.concatenate(list(audio.stream(path, 16000, block_s=1.0)))
+    assert len(calls) == 2 and len(mended) == len(whole)
+    assert np.corrcoef(whole, mended)[0, 1] > 0.999

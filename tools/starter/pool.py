@@ -95,6 +95,9 @@ class Pool:
             draw.shuffle(members)
             size = max(int(batch_s / window), 1)
             parts = [members[i : i + size] for i in range(0, len(members), size)]
+            parts = [
+                part for part in parts if len(part) >= max(size // 4, 2)
+            ]  # a scrap is left out this time
             choices += [
                 Choice(window, *(list(column) for column in zip(*part, strict=True))) for part in parts
             ]

@@ -48,6 +48,9 @@ class EncoderOptions:
     seed: int = option(1, help="of all random draws")
     thin: int = option(1, help="use each n-th item only, for a trial")
     resume: bool = option(False, help="go on behind the last part that was finished")
+    until: str = option(
+        "", help="stop behind this part", choices=("", "ctc", "ctc_trusted", "frames", "alike")
+    )
     workers: int = option(8, help="threads for decoding and aligning")
 
 
@@ -236,6 +239,8 @@ def run(options: EncoderOptions, report: Report) -> None:
         training.run_part(part)
         training.save(part.name)
         training.judge()
+        if part.name == options.until:
+            break
 
 
 def _ctc(logits: torch.Tensor, batch: Batch, usable: torch.Tensor) -> torch.Tensor:
