@@ -30,9 +30,9 @@ from infer.lib.files import REPO
 SAMPLE_RATE = 16000
 COLUMNS = ("path", "corpus", "speaker", "seconds", "language", "bandwidth_hz", "transcript", "licence")
 BOOKS = ("Mark 1:1-8:38", "Luke 1:1-10:42", "Proverbs 1:1-12:28", "Esther 1:1-5:14", "Ruth 1:1-4:22")
-MAX_CHARACTERS = {"en": 110, "ko": 45, "ja": 45, "cmn": 30}  # about eight seconds
+MAX_CHARACTERS = {"en": 110, "ko": 45, "ja": 45}  # about eight seconds
 MIN_CHARACTERS = 8
-HELP_LANGUAGES = {"ko": "ko.md", "ja": "ja.md", "cmn": "zh-CN.md"}
+HELP_LANGUAGES = {"ko": "ko.md", "ja": "ja.md"}  # Debian's espeak-ng reads Chinese as spelled pinyin
 ESPEAK_VARIANTS = ("m1", "m3", "m5", "m7", "f1", "f2", "f4", "f5", "klatt", "klatt4")
 _KANJI = re.compile(r"[\u4e00-\u9fff]+")  # espeak-ng spells them out in English
 _MARKUP = re.compile(r"\{[^}]*\}|`[^`]*`|[*_#>|]|\[[^\]]*\]\([^)]*\)")
