@@ -36,9 +36,9 @@ def heldout_speakers(table: Path = HELDOUT) -> set[tuple[str, str]]:
 
 
 def speech(shared: Path) -> list[Take]:
-    """All recordings of shared/speech, English ones as American."""
-    table = rows(shared / "speech" / "manifest.csv")
-    return [_take(shared / "speech", row) for row in table]
+    """The recordings of shared/speech, English ones as American. The manifest names some of them twice."""
+    table = {row["path"]: row for row in rows(shared / "speech" / "manifest.csv")}
+    return [_take(shared / "speech", row) for row in table.values()]
 
 
 def sources(shared: Path) -> list[Take]:

@@ -22,7 +22,7 @@ from infer.jobs.command import option, parse
 from infer.lib.audio import load
 from infer.lib.content.base import SAMPLE_RATE
 from infer.lib.content.starter import StarterEncoder
-from infer.lib.errors import BadCheckpoint
+from infer.lib.errors import BadCheckpoint, BadInput
 from tools.starter import material, phones, probe, retrieval
 from tools.starter.material import SHARED, Take
 from tools.starter.scores import error_rate
@@ -149,7 +149,8 @@ def print_speakers(views: dict[str, Features], takes: list[Take]) -> None:
     for name, features in views.items():
         speakers: dict[str, list[np.ndarray]] = {}
         for take in takes:
-            speakers.setdefault(take.speaker, []).append(features(load(take.path, SAMPLE_RATE)))
+            if (audio := _readable(take.path)) is not None:
+                speakers.setdefault(take.speaker, []).append(features(audio))
         for pooling in probe.POOLINGS:
             found = probe.probe(speakers, pooling)
             share = found.accuracy / reached.setdefault(pooling, found.accuracy)
@@ -181,6 +182,15 @@ def shared_sentences(takes: list[Take]) -> list[Take]:
     for _, text in once:
         readers[text] = readers.get(text, 0) + 1
     return [take for (_, text), take in sorted(once.items()) if readers[text] > 1]
+
+
+def _readable(path: Path) -> np.ndarray | None:
+    """A few recordings of the corpus cannot be decoded; they are left out, and named."""
+    try:
+        return load(path, SAMPLE_RATE)
+    except BadInput as error:
+        print(f"  left out: {error}")
+        return None
 
 
 def _trimmed(audio: np.ndarray) -> np.ndarray:
