@@ -49,6 +49,7 @@ class MeasureEncoderOptions:
     shared: Path = option(SHARED, help="folder that holds speech/ and audio/")
     heldout: Path = option(material.HELDOUT, help="table of the recordings never trained on")
     part: tuple[str, ...] = option(PARTS, help="what to measure; repeat for several", choices=PARTS)
+    n_speakers: int = option(0, help="speakers of the probe, evenly chosen; 0 takes all")
     british: str = option("en-gb", help="phones expected of British speakers", choices=("en-gb", "en-us"))
     device: str = option("cpu", help="cpu, cuda:0, ...")
 
@@ -102,8 +103,7 @@ def run(options: MeasureEncoderOptions) -> None:
     if "phones" in options.part:
         print_phones(encoders, material.heldout(options.shared, options.heldout), options.british)
     if "speakers" in options.part:
-        takes = [take for take in material.speech(options.shared) if take.corpus in PROBED_CORPORA]
-        print_speakers(views, takes)
+        print_speakers(views, probed_takes(options.shared, options.n_speakers))
     if "sentences" in options.part:
         print_sentences(views, material.heldout(options.shared) + material.speech(options.shared))
 
@@ -140,6 +140,15 @@ def _said(takes: list[Take], british: str) -> list[list[str]]:
         for i, phones_of_text in zip(places, written, strict=True):
             said[i] = phones_of_text
     return said
+
+
+def probed_takes(shared: Path, n_speakers: int) -> list[Take]:
+    """Recordings of all speakers of the probe, or of every so many of them."""
+    takes = [take for take in material.speech(shared) if take.corpus in PROBED_CORPORA]
+    speakers = sorted({take.speaker for take in takes})
+    step = max(len(speakers) // n_speakers, 1) if n_speakers else 1
+    chosen = set(speakers[::step])
+    return [take for take in takes if take.speaker in chosen]
 
 
 def print_speakers(views: dict[str, Features], takes: list[Take]) -> None:
