@@ -55,6 +55,7 @@ def draw(axes, path: Path, options: PictureOptions) -> None:
     level = spectrogram_db(audio)
     extent = (0, len(audio) / PICTURE_RATE, 0, PICTURE_RATE / 2000)
     axes.imshow(level, origin="lower", aspect="auto", extent=extent, vmin=-RANGE_DB, vmax=0, cmap="magma")
+    axes.set_facecolor("black")  # a recording may be shorter than the picture
     axes.set(ylim=(0, options.highest_hz / 1000), ylabel="kHz", xlabel="s", xlim=(0, options.seconds))
     hz = estimator(METHOD, "cpu")(librosa.resample(audio, orig_sr=PICTURE_RATE, target_sr=SAMPLE_RATE)).hz
     drawn = np.where(hz > 0, hz * PITCH_SCALE / 1000, np.nan)
