@@ -8,6 +8,7 @@ conversion did not use (Praat); similarity is the cosine of Resemblyzer embeddin
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +44,8 @@ class PitchMatch:
     kept: float  # voiced frames of the source that are voiced in the output
 
 
-def compare_pitch(source: np.ndarray, output: np.ndarray) -> PitchMatch:
-    track = estimator(METHOD, "cpu")
+def compare_pitch(source: np.ndarray, output: np.ndarray, method: str = METHOD) -> PitchMatch:
+    track = estimator(method, "cpu")
     a, b = track(source).hz, track(output).hz
     n = min(len(a), len(b))
     a, b = a[:n], b[:n]
@@ -68,14 +69,19 @@ def level_db(audio: np.ndarray) -> float:
 
 
 class Similarity:
-    """Cosine of speaker embeddings, to the mean embedding of the target."""
+    """Cosine of speaker embeddings, to the mean embedding of some takes of the target.
 
-    def __init__(self, target: Path):
+    `unity` is the mean cosine of the takes to that mean: times `unity`, a similarity to the mean
+    embedding is the mean of those to the single takes.
+    """
+
+    def __init__(self, takes: Sequence[Path]):
         from resemblyzer import VoiceEncoder, preprocess_wav
 
         self._encoder, self._prepare = VoiceEncoder("cpu", verbose=False), preprocess_wav
-        mean = np.mean([self.embed(path) for path in find_audio(target)[:N_TARGET_CLIPS]], axis=0)
-        self._target = mean / np.linalg.norm(mean)
+        mean = np.mean([self.embed(path) for path in takes[:N_TARGET_CLIPS]], axis=0)
+        self.unity = float(np.linalg.norm(mean))
+        self._target = mean / self.unity
 
     def embed(self, path: Path) -> np.ndarray:
         return self._encoder.embed_utterance(self._prepare(load(path, SAMPLE_RATE), SAMPLE_RATE))
@@ -100,7 +106,7 @@ def judge(source: Path, output: Path, similarity: Similarity) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     options = parse(JudgeOptions, sys.argv[1:] if argv is None else argv, "judge.py")
-    similarity = Similarity(options.target)
+    similarity = Similarity(find_audio(options.target))
     sources = {path.stem: path for path in find_audio(options.sources)}
     print("clip: duration error | level (source) | F0 correlation, without slips, slips, shift, voiced kept")
     print("      | similarity source-target, output-target, output-source")
