@@ -172,7 +172,7 @@ class SingleTab:
         """The path that was typed, else the recording. Raises RvcError without either."""
         typed = (values[self.path] or "").strip(" \t\r\n\"'")
         if typed:
-            return Path(typed)
+            return Path(typed).expanduser()
         if not values[self.audio]:
             raise refusal("convert.error.no_recording")
         return Path(values[self.audio])
