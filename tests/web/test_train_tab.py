@@ -193,6 +193,22 @@ def test_a_new_name_keeps_the_choices_but_not_what_belongs_to_another_experiment
     assert [value(shown[tab.form.fields[name]]) for name in names] == [55, "", "", ""]
 
 
+def test_an_experiment_never_takes_the_recordings_of_the_one_chosen_before(page, tab):
+    others, typed = page.home.logs / "other" / "recordings", "/my recordings"
+    own = experiment_of(page.home, "uploaded").recordings
+    own.mkdir(parents=True)
+    experiment_of(page.home, "rvcs").root.mkdir()
+    cases = (
+        ("uploaded", others, own),
+        ("uploaded", typed, own),
+        ("rvcs", others, ""),
+        ("rvcs", typed, typed),
+    )
+    for name, before, after in cases:
+        shown = tab.form.chosen(values_of(tab, TrainForm(name, trainset=str(before))))
+        assert value(shown[tab.form.fields["trainset"]]) == str(after)
+
+
 def test_recordings_that_were_uploaded_before_the_name_was_typed_go_with_it(page, tab):
     for name, started in (("mi-test", False), ("begun", True)):
         old = experiment_of(page.home, name)
