@@ -111,6 +111,11 @@ def test_the_reason_of_a_job_is_translated_through_its_layers():
     assert translated_text(str(error), "ko") == expected
 
 
+def test_a_process_that_was_ended_from_outside():
+    text = translated_text("ended with code -15; see /logs/새 가수/train.log", "ko")
+    assert text == "프로세스가 코드 -15(으)로 끝났습니다. 자세한 내용: /logs/새 가수/train.log"
+
+
 def test_a_full_disk_and_a_refused_folder():
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/logs/a b/G_1.pth")
     assert translated(full, "ko") == (
