@@ -156,7 +156,9 @@ class Runner:
             reason = outcome.reasons[0]
         else:
             worst = next(code for code in codes if code != EXIT_DONE)
-            reason = f"ended with code {worst}" + (f"; see {step.log}" if step.log else "")
+            reason = f"ended with code {worst}"
+            if step.log:
+                reason = f"ended with code {worst}; see {step.log}"
         self._tell(Failed(step.name, reason))
         expected = self._stopping.is_set() or set(codes) <= {EXIT_DONE, EXIT_EXPECTED}
         raise StageFailed(f"{step.name} failed", reason, unexpected=not expected)

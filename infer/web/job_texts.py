@@ -25,15 +25,24 @@ def head_html(job: Job, progress: JobProgress, language: str, moment: Moment) ->
     state = say(language, "job.state.stopping" if job.stopping else f"job.state.{job.state}")
     badge = BADGES.get(job.state, "rest")
     parts = [
-        f'<div class="rvc-job-title"><span>{escape(job.title)}</span>'
+        f'<div class="rvc-job-title"><span>{escape(said_title(job.title, language))}</span>'
         f'<span class="rvc-job-badge rvc-job-{badge}">{escape(state)}</span></div>',
         _bar(job, progress, language),
     ]
     lines = _lines(job, progress, language, moment.now_s)
     if moment.elsewhere:
-        lines.append(say(language, "job.elsewhere", title=moment.elsewhere))
+        lines.append(say(language, "job.elsewhere", title=said_title(moment.elsewhere, language)))
     parts += [f'<div class="rvc-job-line">{escape(line)}</div>' for line in lines]
     return f'<div class="rvc-job" data-state="{escape(job.state)}">{"".join(filter(None, parts))}</div>'
+
+
+def said_title(title: str, language: str) -> str:
+    """`singer: preprocess, index` with the steps in the user's language; other titles as they are."""
+    name, colon, steps = title.rpartition(": ")
+    words = steps.split(", ")
+    if not colon or not all(known(f"job.step.{word}") for word in words):
+        return title
+    return f"{name}: {', '.join(step_name(word, language) for word in words)}"
 
 
 def step_name(step: str, language: str) -> str:

@@ -99,6 +99,7 @@ def serve(options: PageOptions, home: Home, configured_port: int) -> None:
         enable_monitoring=False,
         quiet=True,
         prevent_thread_lock=True,
+        _frontend=False,  # else Gradio gives up when a busy machine does not answer it within 3 seconds
     )
     print(f"The page is at {blocks.local_url} (stop it with Ctrl+C)", flush=True)
     if blocks.share_url:

@@ -9,6 +9,7 @@ from infer.jobs.events import Metric
 if TYPE_CHECKING:
     import pandas
 
+PREFIX = "loss_"
 LOSSES = ("loss_mel", "loss_gen", "loss_disc", "loss_fm", "loss_kl")
 HELD_OUT = "heldout_mel"
 COLUMNS = ("step", "epoch", "loss", "value")
@@ -37,7 +38,8 @@ def _table(metrics: Sequence[Metric], names: Sequence[str]) -> "pandas.DataFrame
         points = [
             (m.step, m.epoch, value) for m in metrics if (value := _finite(m.values.get(name))) is not None
         ]
-        rows += [(step, epoch, name, value) for step, epoch, value in thinned(points)]
+        # By their short names: all five must fit below the plot on a telephone.
+        rows += [(step, epoch, name.removeprefix(PREFIX), value) for step, epoch, value in thinned(points)]
     return DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -67,12 +67,19 @@ def facts_of(home: Home, experiment: Experiment) -> ExperimentFacts:
 
 def restored_form(facts: ExperimentFacts, now: TrainForm) -> TrainForm:
     """The form of the experiment: as it was saved, else what its files tell put over the form of now."""
-    form = facts.form or now
+    form = facts.form or replace(now, trainset=_own_trainset(facts.experiment, now.trainset))
     told = {name: getattr(facts, name) for name in ("sample_rate", "version", "use_f0")}
     fixed = {name: value for name, value in told.items() if value is not None}
     if facts.form is not None:
         fixed = {name: value for name, value in fixed.items() if name == "sample_rate"}
     return replace(form, experiment=facts.experiment.name, **fixed)
+
+
+def _own_trainset(experiment: Experiment, typed: str) -> str:
+    """The recordings of an experiment that nothing was started for: never those uploaded to another one."""
+    if experiment.recordings.is_dir():
+        return str(experiment.recordings)
+    return "" if typed and Path(typed).is_relative_to(experiment.root.parent) else typed
 
 
 def newest_checkpoint(experiment: Experiment) -> FileHeader | None:

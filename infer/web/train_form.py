@@ -99,6 +99,25 @@ def experiment_of(home: Home, name: str) -> Experiment:
     return Experiment(inside(home.logs, name))
 
 
+def taken_over(home: Home, trainset: str, experiment: Experiment) -> str:
+    """The recordings of a new experiment: those typed, or uploaded before it got its name.
+
+    Uploads lie with the experiment that was chosen then. If nothing else was done with it, its folder takes
+    the new name; else they stay there, and the new one begins without recordings ("").
+    """
+    folder = Path(trainset)
+    if not trainset or not folder.is_relative_to(home.logs):
+        return trainset
+    old = Experiment(folder.parent)
+    try:
+        if folder != old.recordings or [path.name for path in old.root.iterdir()] != [folder.name]:
+            return ""
+        old.root.rename(experiment.root)
+    except OSError:  # it is gone, or in use
+        return ""
+    return str(experiment.recordings)
+
+
 def save_form(experiment: Experiment, form: TrainForm) -> None:
     write_text(experiment.form_file, json.dumps(asdict(form), indent=1, ensure_ascii=False) + "\n")
 

@@ -1,5 +1,6 @@
 """From the form of the Train tab to the commands: which steps a button runs, and what must hold before."""
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -115,7 +116,7 @@ MEASURED_FILES = 60  # more than these are surely more than a minute
 
 
 def recorded_minutes(folder: Path) -> float | None:
-    """Length of the recordings in a folder, by their headers; None if there are many or one does not tell."""
+    """Length of the readable recordings in a folder, by their headers; None if there are many, or none."""
     from infer.lib.audio import find_audio  # numpy, scipy
     from infer.lib.audio_decode import probe
 
@@ -124,10 +125,11 @@ def recorded_minutes(folder: Path) -> float | None:
         raise refusal("train.refuse.empty_folder", path=folder)
     if len(paths) > MEASURED_FILES:
         return None
-    try:
-        return sum(probe(path).seconds for path in paths) / 60
-    except RvcError:
-        return None  # slicing will say which file and why
+    seconds = []
+    for path in paths:
+        with contextlib.suppress(RvcError):  # slicing will say which file and why
+            seconds.append(probe(path).seconds)
+    return sum(seconds) / 60 if seconds else None
 
 
 def pretrained(form: TrainForm, home: Home) -> tuple[str, str]:

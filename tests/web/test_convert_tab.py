@@ -230,6 +230,10 @@ def test_without_a_recording_or_voice_the_reason_is_told(tab, clip):
         tab.single._convert(tab.values(tab.single, path=str(clip), voice=None), progress=_silent)
 
 
+def test_a_typed_path_may_begin_at_home(tab):
+    assert tab.single.source(tab.values(tab.single, path=' "~/a b.wav" ')) == Path.home() / "a b.wav"
+
+
 def test_the_typed_path_wins_over_the_upload(tab, clip):
     values = tab.values(tab.single, audio="other.wav", path=f' "{clip}" ')
     assert tab.single.source(values) == clip

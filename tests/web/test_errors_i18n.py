@@ -15,12 +15,16 @@ from infer.jobs.runner import StageFailed
 from infer.lib.checkpoint_kinds import other_kind
 from infer.lib.errors import BadInput, MissingFile, NoDevice
 from infer.lib.files import inside, safe_name
+from infer.stages.chain_options import TrainAllOptions
+from infer.stages.ckpt.options import MergeOptions
+from infer.vc.options import ConvertOptions
 from infer.web.errors_i18n import AREA, OWN_KEYS, translated, translated_text, translated_words
 from infer.web.i18n import LANGUAGES, texts
 from tests.test_floors import ROOT, sources
 
 FOREIGN = [language for language in LANGUAGES if language != "en"]
 SYSTEM = {os.strerror(code) for code in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENOENT, errno.EIO)}
+FFMPEG = {"Invalid data found when processing input"}
 LEAST_WEIGHT = 6  # characters outside the holes: anything shorter would fit sentences it was not meant for
 SHORT = ("{} GiB", "{} is {}, not {}", "{} has {} {}, not {}", "the {} {} {}", "{}; it serves {}")
 
@@ -50,7 +54,7 @@ def source_templates() -> frozenset[str]:
 
 @pytest.mark.parametrize("language", FOREIGN)
 def test_every_translated_sentence_is_still_in_the_sources(language):
-    gone = [key for key in keys(language) if key not in source_templates() | SYSTEM]
+    gone = [key for key in keys(language) if key not in source_templates() | SYSTEM | FFMPEG]
     assert gone == []
 
 
@@ -107,6 +111,11 @@ def test_the_reason_of_a_job_is_translated_through_its_layers():
     assert translated_text(str(error), "ko") == expected
 
 
+def test_a_process_that_was_ended_from_outside():
+    text = translated_text("ended with code -15; see /logs/새 가수/train.log", "ko")
+    assert text == "프로세스가 코드 -15(으)로 끝났습니다. 자세한 내용: /logs/새 가수/train.log"
+
+
 def test_a_full_disk_and_a_refused_folder():
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/logs/a b/G_1.pth")
     assert translated(full, "ko") == (
@@ -117,6 +126,28 @@ def test_a_full_disk_and_a_refused_folder():
         inside(ROOT, "../x")
     assert str(ROOT) in translated(caught.value, "zh-TW")
     assert "資料夾" in translated(caught.value, "zh-TW")
+
+
+@pytest.mark.parametrize("language", FOREIGN)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: ConvertOptions(f0_up_key=400),
+        lambda: ConvertOptions(speaker_id=-1),
+        lambda: ConvertOptions(resample_sr=8000),
+        lambda: ConvertOptions(format="aiff"),
+        lambda: TrainAllOptions(experiment=Path("x"), gpus="0,1"),
+        lambda: TrainAllOptions(experiment=Path("x"), slice_s=100.0),
+        lambda: TrainAllOptions(experiment=Path("x"), batch_size=0),
+        lambda: TrainAllOptions(experiment=Path("x"), processes=-1),
+        lambda: MergeOptions((Path("a"), Path("b")), weight=(0.0, 0.0), name="c"),
+    ],
+)
+def test_numbers_out_of_range_are_told_in_the_language_of_the_page(wrong, language):
+    with pytest.raises(ValueError) as caught:
+        wrong()
+    text = translated(caught.value, language)
+    assert text != str(caught.value) and str(caught.value) not in text
 
 
 def test_a_known_message_keeps_an_unknown_hint():

@@ -178,6 +178,40 @@ def test_no_text_bypasses_the_tables():
     assert found == []
 
 
+# Errors are translated where they are shown; programs, bug reports and the console read English.
+ENGLISH_BY_PURPOSE = ("api", "diagnostics.py", "launch.py", "i18n.py", "head.py", "machine.py", "voices.py")
+UNITS = re.compile(r"\b(?:Hz|dB|GiB|MB|s|Python)\b")
+
+
+def composed(tree: ast.Module) -> Iterator[str]:
+    """f-strings with an English word outside tags: `f"{n} min"`; Gradio's own word for counted progress."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else "0" for part in node.values]
+            words = re.sub(r"<[^>]*(>|$)|^[^<]*>", "", "".join(parts))
+            if re.search(r"(?:^|[0 ]) ?[A-Za-z]+(?: |$)", UNITS.sub("", words)) and " " in words:
+                yield f"{node.lineno} {ast.unparse(node)}"
+        elif isinstance(node, ast.Call) and dotted(node.func) == "progress":
+            # A pair is shown as "2/3 steps".
+            yield from (f"{node.lineno} {ast.unparse(node)}" for first in node.args[:1] if _is_pair(first))
+
+
+def _is_pair(node: ast.AST) -> bool:
+    return isinstance(node, ast.Tuple)
+
+
+def test_no_english_is_put_together_in_the_code():
+    shown = {path: tree for path, tree in page().items() if not {*path.split("/")} & {*ENGLISH_BY_PURPOSE}}
+    assert [f"{path}:{where}" for path, tree in shown.items() for where in composed(tree)] == []
+
+
+def test_that_rule_itself():
+    bad = ['f"{a} / {b} min"', 'f"<p>{a}</p> left"', "progress((1, 2), desc=x)"]
+    good = ['f"{a} Hz"', 'f"<p class={a}>{b}</p>"', 'f"{key}.info"', "progress(0.5, desc=x)"]
+    assert len(list(composed(ast.parse("\n".join(bad))))) == len(bad)
+    assert list(composed(ast.parse("\n".join(good)))) == []
+
+
 def test_the_rule_itself():
     lines = ['gr.Button("Stop")', 'gr.Button(t("x"))', 'gr.Number(1, label=f"a {b}")']
     source = "\n".join([*lines, 'gr.update(info="12 %")', 'gr.Info(say("x"))'])

@@ -46,6 +46,13 @@ def test_titles_are_text_and_never_markup():
     assert "&lt;b&gt;&quot;안나&quot;&lt;/b&gt;" in html
 
 
+def test_the_steps_in_a_title_are_said_in_the_language_of_the_page():
+    job = replace(JOB, title="안나: 1: preprocess, index")
+    shown = text(job, language="ko", elsewhere="bob: train_all")
+    assert "안나: 1: 녹음 자르기, 특징 인덱스" in shown and "bob: 원클릭 학습" in shown
+    assert "bob: remix" in text(JOB, elsewhere="bob: remix")
+
+
 def test_a_running_training_tells_step_epoch_and_time():
     shown = text(JOB)
     for part in (

@@ -1,11 +1,13 @@
 import socket
 
+import gradio as gr
 import pytest
 
 from infer.jobs.command import parse
 from infer.lib.errors import BadInput
 from infer.web import launch
 from infer.web.launch import DEFAULT_PORT, PageOptions, free_port
+from tests.web.pages import make_home
 
 
 def options(*argv: str) -> PageOptions:
@@ -69,3 +71,17 @@ def test_no_free_port_is_said(monkeypatch):
         taken.listen()
         with pytest.raises(BadInput, match="--port"):
             free_port("127.0.0.1", taken.getsockname()[1])
+
+
+def test_a_busy_machine_that_answers_late_is_no_reason_to_give_up(monkeypatch, tmp_path):
+    """Gradio asks its own address, waits three seconds, and would end the program."""
+
+    class Blocks(gr.Blocks):
+        def block_thread(self):
+            self.close(verbose=False)
+
+    monkeypatch.setattr("gradio.networking.url_ok", lambda url: False)
+    with Blocks() as blocks:
+        gr.Markdown("page")
+    monkeypatch.setattr("infer.web.app.build", lambda home: blocks)
+    launch.serve(options("--noautoopen"), make_home(tmp_path), free_port("127.0.0.1", 18700))

@@ -16,9 +16,9 @@ def test_epoch_means_are_shown_as_soon_as_there_are_two():
     assert list(loss_table([of_step(0), of_step(10), of_epoch(1)]).step) == [0, 10]
     table = loss_table([of_step(0), of_epoch(1, 21.0), of_epoch(2, 19.0)])
     assert list(table.columns) == list(COLUMNS)
-    mel = table[table.loss == "loss_mel"]
+    mel = table[table.loss == "mel"]
     assert (list(mel.epoch), list(mel.value)) == ([1, 2], [21.0, 19.0])
-    assert set(table.loss) == {"loss_mel", "loss_gen"}  # neither durations nor rates
+    assert set(table.loss) == {"mel", "gen"}  # neither durations nor rates
 
 
 def test_held_out_values_are_a_table_of_their_own():
@@ -30,7 +30,7 @@ def test_held_out_values_are_a_table_of_their_own():
 def test_values_that_are_no_numbers_leave_gaps():
     metrics = [of_epoch(1, "nan"), of_epoch(2, 3.0), of_epoch(3, "inf")]
     table = loss_table(metrics)
-    assert list(table[table.loss == "loss_mel"].value) == [3.0]
+    assert list(table[table.loss == "mel"].value) == [3.0]
 
 
 def test_nothing_measured_is_an_empty_table_with_its_columns():

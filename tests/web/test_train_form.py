@@ -1,6 +1,7 @@
 """The form as a value: kept with its experiment, restored, checked, and made into the commands' options."""
 
 import json
+import shutil
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from infer.web.train_steps import (
     title_of,
 )
 from tests.stages.train.tiny import make_experiment
-from tests.web.pages import AUDIO, make_home
+from tests.web.pages import AUDIO, SPEECH, make_home
 
 ODD_NAME = "내 목소리 'é' 🙂 -x"
 
@@ -236,6 +237,13 @@ def test_one_click_measures_what_is_not_sliced_yet(sliced):
     order = Order(TrainForm(trainset=str(AUDIO / "target")), ALL)
     with pytest.raises(TooLittle):
         check(order, facts(sliced))
+
+
+def test_a_recording_that_cannot_be_read_adds_nothing_to_the_minute(sliced, tmp_path):
+    shutil.copy(SPEECH, tmp_path)
+    (tmp_path / "text.wav").write_text("no sound")
+    with pytest.raises(TooLittle):
+        check(Order(TrainForm(trainset=str(tmp_path)), ALL), facts(sliced))
 
 
 @pytest.mark.parametrize("name", ["pretrain_g", "pretrain_d", "config"])

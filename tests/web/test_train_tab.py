@@ -193,6 +193,36 @@ def test_a_new_name_keeps_the_choices_but_not_what_belongs_to_another_experiment
     assert [value(shown[tab.form.fields[name]]) for name in names] == [55, "", "", ""]
 
 
+def test_an_experiment_never_takes_the_recordings_of_the_one_chosen_before(page, tab):
+    others, typed = page.home.logs / "other" / "recordings", "/my recordings"
+    own = experiment_of(page.home, "uploaded").recordings
+    own.mkdir(parents=True)
+    experiment_of(page.home, "rvcs").root.mkdir()
+    cases = (
+        ("uploaded", others, own),
+        ("uploaded", typed, own),
+        ("rvcs", others, ""),
+        ("rvcs", typed, typed),
+    )
+    for name, before, after in cases:
+        shown = tab.form.chosen(values_of(tab, TrainForm(name, trainset=str(before))))
+        assert value(shown[tab.form.fields["trainset"]]) == str(after)
+
+
+def test_recordings_that_were_uploaded_before_the_name_was_typed_go_with_it(page, tab):
+    for name, started in (("mi-test", False), ("begun", True)):
+        old = experiment_of(page.home, name)
+        (old.recordings / "0").mkdir(parents=True)
+        (old.recordings / "0" / "a.wav").touch()
+        if started:
+            save_form(old, TrainForm(name))
+        shown = tab.form.chosen(values_of(tab, TrainForm(f"new {name}", trainset=str(old.recordings))))
+        new = experiment_of(page.home, f"new {name}")
+        assert value(shown[tab.form.fields["trainset"]]) == ("" if started else str(new.recordings))
+        assert (old if started else new).recordings.joinpath("0", "a.wav").is_file()
+        assert old.root.exists() == started
+
+
 def test_a_name_that_is_none_is_told_beside_it(tab):
     shown = tab.form.chosen(values_of(tab, TrainForm("../x")))
     assert "rvc-bad" in value(shown[tab.form.status])
@@ -440,6 +470,13 @@ def test_epochs_are_heard_through_the_engine(page, tab):
     for wrong in ({tab.compare.chosen: []}, {tab.compare.sentence: "../../x"}):
         with pytest.raises(RvcError):
             tab.compare.rendered(values | {tab.compare.own: None} | wrong)
+
+
+def test_the_curves_are_named_in_the_language_of_the_page(page, tab, monkeypatch):
+    monkeypatch.setattr("infer.web.tabs.train_chart.language_of", lambda: "ko")
+    _, losses, _, held_out = tab.chart.draw("singer", [Metric(1, 1, {"loss_mel": 20.0})])
+    for plot in (losses, held_out):
+        assert (plot["x_title"], plot["y_title"]) == ("학습 스텝", "손실")
 
 
 def test_the_best_epoch_is_marked():

@@ -172,7 +172,7 @@ class SingleTab:
         """The path that was typed, else the recording. Raises RvcError without either."""
         typed = (values[self.path] or "").strip(" \t\r\n\"'")
         if typed:
-            return Path(typed)
+            return Path(typed).expanduser()
         if not values[self.audio]:
             raise refusal("convert.error.no_recording")
         return Path(values[self.audio])
@@ -226,7 +226,7 @@ class SingleTab:
         piece = self.page.engine.excerpt(self.source(values), PREVIEW_S)
         recordings = []
         for number, rate in enumerate(PREVIEW_RATES):
-            progress((number, len(PREVIEW_RATES)), desc=say(language, "convert.previewing", rate=rate))
+            progress(number / len(PREVIEW_RATES), desc=say(language, "convert.previewing", rate=rate))
             one = replace(options, index_rate=rate, format="wav")
             result = self.page.engine.convert(piece, voice, one, index=index, cancelled=cancelled)
             recordings.append((say(language, "convert.differs.index_rate", value=rate), result.path))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from infer.jobs.events import Metric
 
 HELD_OUT = "heldout_mel"
+AXES = {"x": "step", "y": "value"}
 
 
 class ChartPanel:
@@ -29,7 +30,9 @@ class ChartPanel:
     def build(self) -> None:
         self.seen = gr.State("")
         with gr.Accordion(t("train.chart"), open=True, visible=False, elem_id="train-chart") as self.box:
-            self.losses = gr.LinePlot(x="step", y="value", color="loss", height=260, show_label=False)
+            self.losses = gr.LinePlot(
+                x="step", y="value", color="loss", height=260, show_label=False, color_title=" "
+            )
             self.best = quiet_html("train-best")
             self.held_out = gr.LinePlot(
                 x="step", y="value", height=180, label=t("train.held_out"), visible=False
@@ -48,13 +51,15 @@ class ChartPanel:
     def draw(self, name: str, metrics: "list[Metric]") -> list:
         if not metrics:
             return [gr.update(visible=False), *[gr.skip()] * 3]
+        language = language_of()
+        axes = {f"{axis}_title": say(language, f"train.chart.{name}") for axis, name in AXES.items()}
         spoken = heldout_table(metrics)
         spared = bool(held_out(experiment_of(self.page.home, name)))
         return [
             gr.update(visible=True),
-            loss_table(metrics),
-            put(best_html(metrics, language_of(), spared)),
-            gr.update(value=spoken, visible=len(spoken) > 0),
+            gr.update(value=loss_table(metrics), **axes),
+            put(best_html(metrics, language, spared)),
+            gr.update(value=spoken, visible=len(spoken) > 0, **axes),
         ]
 
     def _metrics(self, name: str) -> "list[Metric]":

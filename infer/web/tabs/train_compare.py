@@ -116,7 +116,7 @@ class ComparePanel:
         index = index_of(self.page.home, experiment)
         results = []
         for number, candidate in enumerate(found):
-            progress((number, len(found)), desc=candidate.name)
+            progress(number / len(found), desc=candidate.name)
             voice = self._voice(candidate, experiment)
             result = self.page.engine.convert(source, voice, index=index)
             results.append((candidate.name, result.path))

@@ -1,7 +1,6 @@
 """The left side of the Train tab: the form, how it is restored, and what follows from its choices."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -21,7 +20,7 @@ from infer.web.page import Page
 from infer.web.tabs import train_layout as layout
 from infer.web.tabs.train_html import box, note
 from infer.web.train_facts import ExperimentFacts, facts_of, restored_form
-from infer.web.train_form import TrainForm, experiment_names, experiment_of
+from infer.web.train_form import TrainForm, experiment_names, experiment_of, taken_over
 from infer.web.train_steps import is_standard_base, pretrained
 
 Updates = dict[Any, Any]
@@ -51,7 +50,7 @@ class FormPanel:
             **labelled("train.upload"),
             file_count="multiple",
             file_types=["audio", "video"],
-            height=120,
+            height=150,
             elem_id="train-upload",
         )
 
@@ -158,10 +157,10 @@ class FormPanel:
             return {self.status: layout.put(box("bad", translated(error, language_of())))}
         if facts.exists:
             return self.filled(restored_form(facts, now), facts)
-        inside = now.trainset and Path(now.trainset).is_relative_to(self.home.logs)
-        fresh = replace(now, like="", continue_from="", trainset="" if inside else now.trainset)
+        trainset = taken_over(self.home, now.trainset, facts.experiment)
+        fresh = replace(now, like="", continue_from="", trainset=trainset)
         hidden = {self.confirm: gr.update(visible=False, value=False)}
-        return self.filled(self.with_bases(fresh), facts) | hidden
+        return self.filled(self.with_bases(fresh), self.facts(now.experiment)) | hidden
 
     def refreshed(self, values: Updates) -> Updates:
         form = self.form(values)

@@ -32,7 +32,7 @@ def verdict(advice: Advice, language: str) -> str:
 
 def _numbers(report: dict, language: str) -> str:
     pairs = [
-        ("minutes", _minutes(report.get("usable_minutes"), report.get("recorded_minutes"))),
+        ("minutes", _minutes(report, language)),
         ("clips", _text(report.get("clips"))),
         ("recordings", _text(report.get("recordings"))),
         ("speakers", _text(report.get("speakers"))),
@@ -109,7 +109,7 @@ def _row(entry: dict, language: str) -> str:
     usable, seconds = float(entry.get("usable_s") or 0), float(entry.get("seconds") or 0)
     cells = (
         str(entry.get("name", "")),
-        f"{usable:.1f} / {seconds:.1f} s",
+        say(language, "train.report.of_seconds", usable=_text(usable), seconds=_text(seconds)),
         _text(entry.get("clips")),
         ", ".join(left_out) or "–",
         _percent(entry.get("clipped")),
@@ -129,8 +129,9 @@ def _join(items: list[str], language: str, most: int = 8) -> str:
     return shown + (f"; {escape(say(language, 'train.report.more', count=rest))}" if rest > 0 else "")
 
 
-def _minutes(usable: object, recorded: object) -> str:
-    return f"{_text(usable)} / {_text(recorded)} min"
+def _minutes(report: dict, language: str) -> str:
+    usable, recorded = (_text(report.get(name)) for name in ("usable_minutes", "recorded_minutes"))
+    return say(language, "train.report.of_minutes", usable=usable, recorded=recorded)
 
 
 def _percent(share: object) -> str:

@@ -40,6 +40,7 @@ class UploadPanel:
             api_visibility="private",
             show_progress="minimal",
         )
+        form.picker.input(lambda: layout.put(""), None, self.note, **QUIET)  # it spoke of the other one
 
     def _uploaded(self, values: Updates) -> Updates:
         form = self.form
