@@ -31,19 +31,20 @@ def golden():
 def test_log_mel_and_content_match(encoder, golden):
     audio = torch.from_numpy(golden["starter_signal"])
     np.testing.assert_allclose(encoder.log_mel(audio)[::4], golden["starter_logmel_every4"], atol=1e-4)
+    if encoder.family != "starter-1":
+        pytest.skip("the numbers are those of starter-1")
     content = encoder.encode(audio, "v2")[:, ::8]
     np.testing.assert_allclose(content, golden["starter_content_every8"], atol=1e-3)
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize(("dtype", "tolerance"), [("fp32", 2e-3), ("fp16", 0.1), ("bf16", 0.5)])
-def test_gpu_agrees(golden, dtype, tolerance):
+def test_gpu_agrees(encoder, golden, dtype, tolerance):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    content = StarterEncoder(WEIGHTS, "cuda:0", dtype).encode(
-        torch.from_numpy(golden["starter_signal"]), "v2"
-    )
-    np.testing.assert_allclose(content.cpu()[:, ::8], golden["starter_content_every8"], atol=tolerance)
+    audio = torch.from_numpy(golden["starter_signal"])
+    content = StarterEncoder(WEIGHTS, "cuda:0", dtype).encode(audio, "v2")
+    torch.testing.assert_close(content.cpu(), encoder.encode(audio, "v2"), atol=tolerance, rtol=0)
 
 
 @pytest.mark.parametrize("n_samples", [400, 560, 719, 720, 1040, 16000])
