@@ -187,7 +187,7 @@ def test_with_the_starter_encoder(house, run, voice_path, monkeypatch):  # noqa:
     voice = voice_path(encoder=load_encoder("starter", assets).name)
     code, events = run("in", "out", f"--model_name={voice}", f"--assets={assets}")
     assert code == 0
-    code, events = run("in", "out", "--encoder=starter", f"--assets={assets}")  # tiny is a voice of RVC
+    code, events = run("in", "out", "--model_name=tiny", "--encoder=starter", f"--assets={assets}")  # of RVC
     assert code == 3
     assert "content encoder" in reason(events)
 
