@@ -1,5 +1,6 @@
 """What training begins from: RVC's pair, else the starter base where clips are encoded as it was trained."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import pytest
 from infer.jobs.events import Log
 from infer.jobs.experiment import Experiment
 from infer.lib.errors import MissingFile
+from infer.lib.models.spec import standard_config
 from infer.stages import bases, chain
 from infer.stages.chain_options import TrainAllOptions
 from infer.stages.train.options import TrainOptions
+from tests.stages.train.tiny import tiny_config
 from tests.web.pages import assets_without_base, demo_voices, starter_name
 
 
@@ -91,3 +94,12 @@ def test_its_warm_up_goes_to_the_training_step(options, events, monkeypatch):
         replace(options, warmup_d=7), Experiment(options.experiment), events, "starter"
     )
     assert asked.commands[0].options.warmup_d == 7
+
+
+def test_networks_of_other_sizes_begin_from_scratch(options, events, tmp_path):
+    demo_voices(options.assets)
+    config = tmp_path / "small.json"
+    config.write_text(json.dumps(tiny_config()), encoding="utf-8")
+    assert chosen(replace(options, config=config), events, encoder="starter") == NONE
+    config.write_text(standard_config("v2", 40000).to_json(), encoding="utf-8")
+    assert chosen(replace(options, config=config), events, encoder="starter") == STARTER
