@@ -10,7 +10,7 @@ from infer.jobs.experiment import Experiment
 from infer.lib.encoder_choice import encoder_path
 from infer.lib.errors import MissingFile
 from infer.lib.files import REPO
-from infer.lib.models.spec import rate_label
+from infer.lib.models.spec import rate_label, read_config, standard_config
 from infer.lib.packed_layout import RESTORE
 from infer.lib.starter_files import BASE_FILE, FOLDER, VOICE_NAME, starter_base
 from infer.lib.voice_header import read_header
@@ -33,7 +33,9 @@ def bases(
     encoder = encoder or experiment.read_settings().encoder or "hubert"
     generator, discriminator = options.pretrain_g, options.pretrain_d
     if generator == AUTO:
-        generator = _standard(options, "G", encoder) or str(fitting_starter(options, encoder) or NONE)
+        generator = _standard(options, "G", encoder) or str(
+            fitting_starter(options, experiment, encoder) or NONE
+        )
     elif generator == STARTER:
         generator = str(_required_starter(options))
     if discriminator == AUTO:
@@ -60,7 +62,7 @@ def pretrained_path(options: TrainAllOptions, letter: str) -> Path:
     return assets_of(options) / folder / name
 
 
-def fitting_starter(options: TrainAllOptions, encoder: str) -> Path | None:
+def fitting_starter(options: TrainAllOptions, experiment: Experiment, encoder: str) -> Path | None:
     """The starter base, if it is for such a voice and for the content of `encoder`: a recorded name, or
     "starter" for the one that the clips are yet to be encoded with."""
     path = starter_base(assets_of(options))
@@ -68,6 +70,8 @@ def fitting_starter(options: TrainAllOptions, encoder: str) -> Path | None:
         return None
     header = read_header(path)
     if (header.version, header.sample_rate, header.use_f0) != (options.version, options.rate, options.use_f0):
+        return None
+    if not _is_standard(options, experiment):
         return None
     wanted = header.encoder or ""
     if encoder == STARTER:
@@ -78,6 +82,13 @@ def fitting_starter(options: TrainAllOptions, encoder: str) -> Path | None:
 
 def assets_of(options: TrainAllOptions) -> Path:
     return options.assets or REPO / "assets"
+
+
+def _is_standard(options: TrainAllOptions, experiment: Experiment) -> bool:
+    """Whether the networks to train have the sizes of RVC's, as the base has."""
+    file = options.config or experiment.config_file
+    sizes = standard_config(options.version, options.rate).model
+    return not Path(file).is_file() or read_config(file).model == sizes
 
 
 def _standard(options: TrainAllOptions, letter: str, encoder: str) -> str:

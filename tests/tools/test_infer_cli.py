@@ -12,6 +12,7 @@ from infer.lib import audio as sound
 from infer.lib import content, retrieval
 from infer.lib.content import load_encoder
 from tests.vc.conftest import StubEncoder, voice_path  # noqa: F401 - a fixture
+from tests.web.pages import demo_voices, starter_name
 from tools.cmd import infer_cli
 from tools.cmd.infer_cli import InferOptions
 
@@ -186,7 +187,7 @@ def test_with_the_starter_encoder(house, run, voice_path, monkeypatch):  # noqa:
     voice = voice_path(encoder=load_encoder("starter", assets).name)
     code, events = run("in", "out", f"--model_name={voice}", f"--assets={assets}")
     assert code == 0
-    code, events = run("in", "out", "--encoder=starter", f"--assets={assets}")  # tiny is a voice of RVC
+    code, events = run("in", "out", "--model_name=tiny", "--encoder=starter", f"--assets={assets}")  # of RVC
     assert code == 3
     assert "content encoder" in reason(events)
 
@@ -198,3 +199,22 @@ def test_help_is_quick_and_light():
     assert "--index-rate" in done.stdout
     assert not [line for line in done.stderr.splitlines() if "| torch" in line or "librosa" in line]
     assert time.perf_counter() - start < 10  # under 1 s on a quiet machine; this one may be busy
+
+
+def test_without_further_arguments_the_demo_voices_speak(house, run, monkeypatch):
+    demo_voices(house / "assets")
+    monkeypatch.setattr(content, "load_encoder", lambda *rest: StubEncoder(starter_name()))
+    code, events = run("in/-a 노래.wav", "out.wav")
+    assert code == 0 and sound.probe(house / "out.wav").sample_rate == 40000
+    notes = " ".join(event.message for event in events if isinstance(event, Log))
+    assert "voice starter: v2, 40k" in notes and "speakers, for --speaker: Ann, Bo" in notes
+    assert "index demo_index.safetensors" in notes
+    assert (
+        run("in", "ann", "--speaker=ann")[0]
+        == run("in", "bo", "--model_name=starter", "--speaker=Bo")[0]
+        == 0
+    )
+    said = {name: (house / name / "-a 노래.wav").read_bytes() for name in ("ann", "bo")}
+    assert said["ann"] == (house / "out.wav").read_bytes() != said["bo"]
+    code, events = run("in", "out", "--speaker=Eve")
+    assert code == 3 and "its speakers are Ann, Bo" in reason(events)

@@ -23,6 +23,7 @@ from infer.web.launch import free_port
 from tests.vc.conftest import SIZES
 
 AUDIO = Path(__file__).parents[1] / "data" / "audio"
+SHIPPED = config.ASSETS  # as it is, whatever a test makes of the setting
 SPEECH = AUDIO / "sources" / "speech_m_48k_p286.flac"
 
 
@@ -45,9 +46,9 @@ def assets_without_base(folder: Path) -> Path:
     """What lies in assets/, by links; of assets/starter the content encoder alone."""
     if not folder.exists():
         (folder / FOLDER).mkdir(parents=True)
-        for path in [*config.ASSETS.iterdir(), config.ASSETS / FOLDER / ENCODER_FILE]:
+        for path in [*SHIPPED.iterdir(), SHIPPED / FOLDER / ENCODER_FILE]:
             if path.name != FOLDER:
-                (folder / path.relative_to(config.ASSETS)).symlink_to(path)
+                (folder / path.relative_to(SHIPPED)).symlink_to(path)
     return folder
 
 
@@ -74,7 +75,7 @@ def demo_voices(assets: Path, names: tuple[str, ...] = ("Ann", "", "Bo"), rows: 
 @cache
 def starter_name() -> str:
     """What a voice records as its encoder when it was trained with the shipped one."""
-    return load_encoder("starter", config.ASSETS, "cpu", torch.float32).name
+    return load_encoder("starter", SHIPPED, "cpu", torch.float32).name
 
 
 def tiny_voice(path: Path, seed: int = 1, n_speakers: int = 3, **fields) -> Path:

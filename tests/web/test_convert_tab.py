@@ -15,13 +15,14 @@ from infer.lib import checkpoint
 from infer.lib.errors import RvcError
 from infer.lib.f0 import METHODS
 from infer.vc.options import FORMATS, ConvertOptions
+from infer.web import downloads
 from infer.web.page import Page
 from infer.web.tabs.convert_batch import BatchTab
 from infer.web.tabs.convert_controls import Controls
 from infer.web.tabs.convert_single import PREVIEW_RATES, SingleTab, Wish
 from infer.web.tabs.convert_voice import VoicePicker
 from tests.lib.tiny_voices import tiny_checkpoint
-from tests.web.pages import SPEECH, make_home, tiny_voice
+from tests.web.pages import SPEECH, demo_voices, make_home, starter_name, tiny_voice
 from tests.web.test_engine import _index
 
 
@@ -167,7 +168,7 @@ def test_a_choice_stays_while_its_file_does(tab):
 
 def test_choosing_fills_facts_speakers_and_index(tab, home):
     facts, extract, checkpoint_path, slider, names, *indexes = tab.picker._chosen("anna.pth")
-    for fact in ("v2", "40k", "starter-1", "3epoch &lt;b&gt;", "109"):
+    for fact in ("v2", "40k", starter_name().partition(":")[0], "3epoch &lt;b&gt;", "109"):
         assert fact in facts
     assert extract["visible"] is False
     assert checkpoint_path == ""
@@ -399,3 +400,36 @@ def test_conversions_of_two_pages_do_not_disturb_each_other(tab, clip):
 
 def _silent(share, desc):
     """A progress bar that nobody sees."""
+
+
+def test_demo_voices_are_offered_on_a_fresh_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
+    home = make_home(tmp_path)
+    demo_voices(home.assets)
+    with gr.Blocks(analytics_enabled=False):
+        page = Page.of(home)
+        page.add_watchers()
+        picker = VoicePicker(page)
+        picker.build()
+        picker.follow(gr.Dropdown())
+        picker.wire()
+    names, *_, indexes = picker._list(None)
+    assert (names["choices"], names["value"]) == (["starter"], "starter")
+    facts, _, _, slider, speakers, index = picker._chosen("starter")
+    assert speakers["choices"] == [("Ann", 0), ("Bo", 2)] and speakers["visible"]
+    assert (slider["visible"], slider["value"]) == (False, 0)
+    assert "demo_index.safetensors" in facts and index["value"] in [value for _, value in index["choices"]]
+    assert page.engine.suggest_key is not None and page.voices.path("starter").name.startswith("base_")
+
+
+def test_rvcs_models_are_offered_where_the_starters_are_heard(tab, home, monkeypatch):
+    box, text = tab.picker._better("anna.pth")
+    assert box["visible"] and "hubert, rmvpe, pretrained_v2_40k" in text
+    assert tab.picker._better(None)[0]["visible"] is False
+    begun = []
+    monkeypatch.setattr(downloads, "begin", lambda page, name: begun.append(name))
+    monkeypatch.setattr(gr, "Info", lambda text: None)
+    assert tab.picker.better._get()["visible"] is False
+    assert begun == ["hubert", "rmvpe", "pretrained_v2_40k"]
+    monkeypatch.setattr(downloads, "missing", lambda assets: [])
+    assert tab.picker._better("anna.pth") == [gr.update(visible=False), ""]

@@ -36,7 +36,7 @@ from infer.web.train_steps import (
     title_of,
 )
 from tests.stages.train.tiny import make_experiment
-from tests.web.pages import AUDIO, SPEECH, make_home
+from tests.web.pages import AUDIO, SPEECH, demo_voices, make_home
 
 ODD_NAME = "내 목소리 'é' 🙂 -x"
 
@@ -315,6 +315,16 @@ def test_bases_follow_the_choices_and_are_blank_when_missing(with_bases, choices
 def test_without_hubert_no_base_fits(with_bases):
     (with_bases.assets / "hubert/hubert_base.pt").unlink()
     assert pretrained(TrainForm(), with_bases) == ("", "")
+
+
+def test_without_hubert_the_starter_base_is_the_default(with_bases):
+    (with_bases.assets / "hubert/hubert_base.pt").unlink()
+    demo_voices(with_bases.assets)
+    form = replace(TrainForm(), encoder="starter")
+    assert pretrained(form, with_bases) == ("assets/starter/base_v2_40k_f0.safetensors", "")
+    assert pretrained(replace(form, encoder=""), with_bases)[0].startswith("assets/starter/")
+    assert pretrained(replace(form, sample_rate="48k"), with_bases) == ("", "")
+    assert is_standard_base("assets/starter/base_v2_40k_f0.safetensors", with_bases)
 
 
 def test_a_base_of_the_users_is_told_from_rvcs(with_bases):

@@ -27,7 +27,7 @@ from infer.web.train_facts import ExperimentFacts, facts_of
 from infer.web.train_form import FIRST_EXPERIMENT, TrainForm, experiment_of, load_form, save_form
 from infer.web.train_steps import ALL, INDEX, PREPROCESS, TRAIN, TooLittle
 from tests.stages.train.tiny import make_experiment
-from tests.web.pages import AUDIO, make_home
+from tests.web.pages import AUDIO, demo_voices, make_home
 
 PATIENCE_S = 120
 REPORT = {
@@ -505,3 +505,13 @@ def test_recordings_are_processed_by_a_job_that_is_not_the_page(tmp_path):
     shown = tab.run.look(values_of(tab, form))
     assert "rvc-verdict rvc-bad" in value(shown[tab.run.report])
     assert shown[tab.form.confirm]["visible"]
+
+
+def test_the_starter_base_is_told_and_rvcs_models_are_offered(page, tab):
+    demo_voices(page.home.assets)
+    form = tab.form.with_bases(TrainForm("new", encoder="starter"))
+    assert form.pretrain_g == "assets/starter/base_v2_40k_f0.safetensors" and form.pretrain_d == ""
+    noted = tab.form.noted(form, tab.form.facts("new"))
+    assert "starter base" in noted[tab.form.bases_note]["value"]
+    box, text = (noted[part] for part in tab.form.better.outputs)
+    assert box["visible"] and "pretrained_v2_40k" in text

@@ -8,6 +8,7 @@ from infer.jobs.events import Finished, Log, Report
 from infer.lib.devices import ChunkPlan
 from infer.lib.errors import MissingFile
 from infer.lib.index_choice import find_index_for, typed_index_path
+from infer.lib.starter_files import is_demo
 from infer.vc import library
 from infer.vc.batch import Setup, convert_files, file_tasks
 from infer.vc.shelf import ModelShelf
@@ -23,7 +24,8 @@ def run(options: InferOptions, report: Report) -> dict:
         options.model_name, library.voice_folders(config.WEIGHTS, options.assets), options.assets
     )
     voice = Voice.load(path, options.device, options.precision)
-    report(Log(f"voice {voice.name}: {voice.spec.version}, {voice.spec.rate_label}, on {voice.device}"))
+    name = voice.name if is_demo(path) else path.name
+    report(Log(f"voice {name}: {voice.spec.version}, {voice.spec.rate_label}, on {voice.device}"))
     if any(voice.speaker_names):
         report(Log(f"speakers, for --speaker: {', '.join(filter(None, voice.speaker_names))}"))
     if options.speaker or not options.speaker_id:

@@ -15,6 +15,7 @@ from infer.lib.errors import BadInput, MissingFile
 from infer.lib.files import atomic_path, sha256_file
 from infer.lib.index_choice import find_index_for
 from infer.lib.retrieval import sidecar_path
+from infer.lib.starter_files import is_demo
 from infer.lib.voice_header import AMERICAN_LICENCE, AUTHOR, LICENCE
 from infer.stages.ckpt.options import INDEX_AUTO, INDEX_NONE, ExportOptions
 
@@ -50,6 +51,8 @@ class Terms:
 def export(options: ExportOptions, report: Report) -> dict:
     """Writes the zip; returns where it is and what is in it."""
     source = voice_file(options.voice, options.weights)
+    if is_demo(source):
+        raise BadInput("the demo voices come with the program", "share a voice of your own")
     voice = read_voice(source)
     target = _target(options, source)
     index = _index(options, source, report)

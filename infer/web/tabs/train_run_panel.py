@@ -118,7 +118,7 @@ class RunPanel:
         """What `state` may change."""
         side = [self.seen, self.job, self.outcome, self.retry, self.make_index, self.report, self.apply]
         form = self.form
-        notes = [form.status, form.bases_note, form.batch_note, form.confirm]
+        notes = [form.status, form.bases_note, *form.better.outputs, form.batch_note, form.confirm]
         return [*side, *self.starts, *self.stops, *notes, *self.compare.offered]
 
     # handlers -----------------------------------------------------------------------------------

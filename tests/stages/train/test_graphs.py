@@ -67,7 +67,7 @@ def test_a_recorded_optimizer_is_stored_as_plain_numbers():
 
 def test_running_out_of_memory_says_what_to_lower(experiment, monkeypatch):
     def exhausted(training):
-        def step(batch, draws, measure_norms):
+        def step(batch, draws, **how):
             raise torch.OutOfMemoryError("CUDA out of memory")
 
         return step
