@@ -320,8 +320,11 @@ def test_requirements_are_pinned_with_a_reason(name):
         reason = line.startswith("#")
 
 
-def test_the_page_says_what_works_already():
-    command = [sys.executable, str(ROOT / "infer-web.py")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 3
-    assert "convert INPUT OUTPUT" in done.stderr
+def test_the_page_refuses_wrong_flags_before_anything_heavy_is_loaded():
+    command = [sys.executable, "-X", "importtime", str(ROOT / "infer-web.py"), "--listen"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "--auth=NAME:PASSWORD" in done.stderr
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "infer.web.launch" in loaded
+    assert loaded.isdisjoint({"gradio", "torch"})

@@ -245,9 +245,9 @@ def _run(
     source, path = what
     index, watch = extras
     voice = shelf.voice(path)
-    gather(voice, shelf, options, index)
+    kit = gather(voice, shelf, options, index)
     watch.begin()
-    with stoppable(voice.net, watch.check):
+    with stoppable(voice.net, watch.check), stoppable(kit.encoder.network, watch.check):
         return convert(source, voice, shelf, options, loaded.plan, index=index, hooks=Hooks(progress=watch))
 
 

@@ -13,6 +13,7 @@ from tests.e2e.browser import (
     bubbles,
     choose,
     chromium,
+    converted,
     needs_browser,
     open_page,
     type_into,
@@ -21,7 +22,6 @@ from tests.lib.tiny_voices import tiny_checkpoint
 from tests.web.pages import SPEECH, tiny_voice
 
 pytestmark = [pytest.mark.slow, needs_browser, pytest.mark.timeout(900)]
-DONE = "document.querySelector('#rvc-info').innerText.includes('Hz')"
 PLAYERS = "document.querySelector('.rvc-ab').rvcPlayers.map(({audio}) => [audio.muted, audio.currentTime])"
 
 
@@ -58,13 +58,6 @@ def clip(tmp_path_factory):
     audio, rate = soundfile.read(SPEECH)
     soundfile.write(path, audio[rate : 3 * rate], rate)
     return path
-
-
-def converted(page) -> None:
-    page.locator("#rvc-convert").click()
-    page.wait_for_function(f"!{DONE}")
-    page.wait_for_function(DONE, timeout=PATIENCE_MS)
-    page.wait_for_selector("#rvc-pitch svg")
 
 
 def test_two_results_are_compared_at_the_same_place(page, clip):

@@ -29,7 +29,7 @@ from infer.web.engine import Engine
 from infer.web.i18n import LANGUAGES
 from infer.web.machine import Machine
 from infer.web.page import Page
-from infer.web.tabs.convert_single import SingleTab, Wish
+from infer.web.tabs.convert_single import SingleTab
 from infer.web.tabs.convert_voice import VoicePicker
 from infer.web.tabs.help import entries
 from infer.web.tabs.train import TrainTab
@@ -37,6 +37,7 @@ from infer.web.tabs.train_outcome import Outcome, outcome_of
 from infer.web.train_form import TrainForm
 from infer.web.train_steps import ALL
 from infer.web.voices import VoiceList
+from infer.web.wish import Wish
 from tests.e2e.tiny_page import TinyJobs
 from tests.stages.train.tiny import tiny_config
 from tests.web.pages import AUDIO, SPEECH, make_home

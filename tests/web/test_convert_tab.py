@@ -16,11 +16,13 @@ from infer.lib.errors import RvcError
 from infer.lib.f0 import METHODS
 from infer.vc.options import FORMATS, ConvertOptions
 from infer.web import downloads
+from infer.web.engine_result import Stopped
 from infer.web.page import Page
 from infer.web.tabs.convert_batch import BatchTab
 from infer.web.tabs.convert_controls import Controls
-from infer.web.tabs.convert_single import PREVIEW_RATES, SingleTab, Wish
+from infer.web.tabs.convert_single import PREVIEW_RATES, SingleTab
 from infer.web.tabs.convert_voice import VoicePicker
+from infer.web.wish import Wish, stoppable
 from tests.lib.tiny_voices import tiny_checkpoint
 from tests.web.pages import SPEECH, demo_voices, make_home, starter_name, tiny_voice
 from tests.web.test_engine import _index
@@ -289,7 +291,30 @@ def test_stop_ends_the_run_that_is_going_on(tab, clip):
 
     with pytest.raises(RvcError, match="Stopped"):
         tab.single._convert(values, progress=progress)
+    wish.asked()
     assert tab.single._convert(values, progress=_silent)  # the next run is not concerned
+
+
+def test_a_stop_that_overtakes_the_run_on_its_way_ends_it(tab, clip, tmp_path):
+    singles = tab.values(tab.single, audio=str(clip))
+    batches = tab.values(tab.batch, files=[str(clip)], output=str(tmp_path / "out"))
+    for part, values in ((tab.single, singles), (tab.batch, batches)):
+        part._asked(values[part.wish])
+        part._stop(values[part.wish])
+    with pytest.raises(Stopped):
+        tab.single._convert(singles, progress=_silent)
+    assert "Stopped" in list(tab.batch._convert(batches, progress=_silent))[-1][0]
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_a_stopped_run_is_no_failure_and_leaves_the_last_result(tab):
+    def stopped(values):
+        raise Stopped
+
+    text, *others = stoppable(stopped, 3)({})
+    assert "Stopped" in text
+    assert others == [gr.skip()] * 2
+    assert tab.single._draw(None) == (gr.skip(),) * 4
 
 
 def test_the_key_is_suggested_or_asked_for(tab, clip):

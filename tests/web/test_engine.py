@@ -11,6 +11,7 @@ import torch
 
 from infer.lib.errors import BadInput, NoDevice, RvcError
 from infer.vc.options import ConvertOptions
+from infer.vc.voice import Voice
 from infer.web import engine as engine_module
 from infer.web.engine import Engine
 from infer.web.engine_result import Stopped
@@ -161,6 +162,18 @@ def test_a_stop_within_a_piece(engine, home, clip):
     assert len(asked) == 21
     engine.convert(clip, home.weights / "anna.pth", FAST)
     assert len(asked) == 21  # nobody asks the old run any more
+
+
+def test_a_stop_while_the_content_is_found(engine, home, clip, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Voice, "synthesize", lambda *given: pytest.fail("too late"))
+
+    def cancelled():
+        asked.append(True)
+        return len(asked) > 5  # two before the encoder
+
+    with pytest.raises(Stopped):
+        engine.convert(clip, home.weights / "anna.pth", FAST, cancelled=cancelled)
 
 
 def test_who_waits_for_its_turn_can_be_stopped(engine, home, clip):

@@ -28,6 +28,7 @@ class ContentEncoder(ABC):
     name: str
     device: torch.device
     dtype: torch.dtype
+    network: torch.nn.Module  # computes the content; whoever wants to stop it hooks into its layers
 
     def encode(self, audio: torch.Tensor, version: str) -> torch.Tensor:
         """16 kHz audio [N] -> content [T, 256] (v1) or [T, 768] (v2), float32 on the encoder's device.

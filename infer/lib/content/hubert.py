@@ -34,19 +34,19 @@ class HubertEncoder(ContentEncoder):
         self.dtype = as_dtype(dtype)
         self.normalize = file.normalize
         self.source = file.path
-        self._network, self._projection = _build(file)
+        self.network, self._projection = _build(file)
         self.name = f"{self.family}:{fingerprint(file.tensors, _fingerprint_names(file.tensors))}"
-        self._network.to(self.device)
+        self.network.to(self.device)
         if self._projection is not None:
             self._projection.to(self.device)
 
     @property
     def n_blocks(self) -> int:
-        return len(self._network.encoder.transformer.layers)
+        return len(self.network.encoder.transformer.layers)
 
     @property
     def width(self) -> int:
-        return self._network.encoder.transformer.layer_norm.normalized_shape[0]
+        return self.network.encoder.transformer.layer_norm.normalized_shape[0]
 
     def dim(self, version: str) -> int:
         wanted = super().dim(version)
@@ -76,9 +76,9 @@ class HubertEncoder(ContentEncoder):
         if self.normalize:
             audio = nn.functional.layer_norm(audio, audio.shape, eps=NORM_EPS)
         # The convolutions stay in fp32: their group norm divides quiet audio by its own small level.
-        features, _ = self._network.feature_extractor(audio[None], None)  # [1, T, 512]
+        features, _ = self.network.feature_extractor(audio[None], None)  # [1, T, 512]
         with self._autocast():
-            hidden = self._network.encoder.extract_features(features, None, num_layers=block)[-1][0]
+            hidden = self.network.encoder.extract_features(features, None, num_layers=block)[-1][0]
             return self._projection(hidden) if project else hidden
 
 

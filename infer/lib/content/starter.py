@@ -112,7 +112,7 @@ class StarterEncoder(ContentEncoder):
             raise BadCheckpoint(f"{path} is no {self.family} encoder: it {problem}", "restore assets/starter")
         self.name = f"{self.family}:{fingerprint(tensors, _FINGERPRINT)}"
         network.load_state_dict({name: tensors[name].float() for name in shapes}, assign=True)
-        self._network = network.requires_grad_(False).eval().to(self.device)
+        self.network = network.requires_grad_(False).eval().to(self.device)
         self._window = torch.hann_window(N_FFT, device=self.device)
         self._mel_basis = torch.from_numpy(mel_basis()).to(self.device)  # [80, 201]
 
@@ -133,7 +133,7 @@ class StarterEncoder(ContentEncoder):
         mel = self.log_mel(audio)
         mel = (mel - mel.mean()) / (mel.std(unbiased=False) + 1e-3)  # over the utterance, all bands together
         with self._autocast():
-            return self._network(mel[None])[0]
+            return self.network(mel[None])[0]
 
 
 def rotary_angles(time: int, head_dim: int, device: torch.device) -> torch.Tensor:

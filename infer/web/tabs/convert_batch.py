@@ -16,8 +16,9 @@ from infer.web.handlers import guarded, reason
 from infer.web.i18n import language_of, say, t
 from infer.web.page import QUIET, Page
 from infer.web.tabs.convert_controls import Controls
-from infer.web.tabs.convert_single import Wish, told
+from infer.web.tabs.convert_single import told
 from infer.web.tabs.convert_voice import VoicePicker
+from infer.web.wish import Wish
 
 if TYPE_CHECKING:
     from infer.vc.batch import FileTask
@@ -93,8 +94,8 @@ class BatchTab:
             *self.controls.components,
         }
         outputs = [self.info, self.failures, self.players, self.results, self.written, self.zip]
-        self.convert.click(lambda: ("", ""), None, [self.info, self.failures], **QUIET)
-        run = self.convert.click(
+        asked = self.convert.click(guarded(self._asked), [self.wish], [self.info, self.failures], **QUIET)
+        run = asked.then(
             guarded(self._convert),
             inputs,
             outputs,
@@ -113,16 +114,19 @@ class BatchTab:
         for event in (self.files.upload, self.folder.input):
             event(self.picker._warm, **QUIET)
 
+    def _asked(self, wish: Wish) -> tuple:
+        wish.asked()
+        return "", ""
+
     def _convert(self, values: dict, progress=gr.Progress()) -> Iterator[tuple]:  # noqa: B008
         """Yields after each file: counts, failures, players."""
-        language = language_of()
+        language, cancelled = language_of(), values[self.wish].watch()
         options = self.controls.options(values, values[self.picker.speaker])
         output = batch.output_folder(values[self.output], self.page.home.output)
         tasks = batch.BatchRequest(
             values[self.folder] or "", values[self.files] or [], output, options.format
         ).tasks()
         voice, index = self.picker.path(values[self.picker.voice]), self.controls.index(values)
-        cancelled = values[self.wish].watch()
         progress(0, desc=say(language, "convert.loading"))
         self.page.engine.prepare(voice, options, index)
 

@@ -1,6 +1,6 @@
 """One recording: source, knobs, result with its pictures, and the comparison of results."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,11 @@ from infer.web.i18n import language_of, say, t
 from infer.web.page import QUIET, Page
 from infer.web.tabs.convert_controls import Controls
 from infer.web.tabs.convert_voice import VoicePicker
+from infer.web.wish import Wish, stoppable, stopped_text
 
 LOADED = 0.1  # share of the bar that loading takes
 PREVIEW_S, PREVIEW_RATES = 8.0, (0.0, 0.5, 1.0)
 CONVERT_QUEUE = {"concurrency_id": "convert", "concurrency_limit": 1, "api_visibility": "private"}
-
-
-@dataclass
-class Wish:
-    """Counts the stops a browser asked for: a run begun before the last one ends at its next piece."""
-
-    stops: int = 0
-
-    def watch(self) -> Any:
-        begun = self.stops
-        return lambda: self.stops != begun
 
 
 class SingleTab:
@@ -123,9 +113,13 @@ class SingleTab:
         }
         shown = {"show_progress": "full", "show_progress_on": [self.info]}
         outputs = [self.info, self.output, self.download, self.pin, self.result]
-        for button in (self.convert, self.preview):  # or the bar would lie over the last result's text
-            button.click(lambda: "", None, self.info, **QUIET)
-        run = self.convert.click(guarded(self._convert), inputs, outputs, **CONVERT_QUEUE, **shown)
+        # Without the old text, or the bar would lie over it.
+        asked, previewed = (
+            button.click(guarded(self._asked), [self.wish], [self.info], **QUIET)
+            for button in (self.convert, self.preview)
+        )
+        convert = guarded(stoppable(self._convert, len(outputs)))
+        run = asked.then(convert, inputs, outputs, **CONVERT_QUEUE, **shown)
         run.success(
             guarded(self._draw),
             [self.result],
@@ -133,14 +127,10 @@ class SingleTab:
             api_visibility="private",
             show_progress="hidden",
         )
-        preview = self.preview.click(
-            guarded(self._preview),
-            inputs,
-            [self.info, self.player.component, self.pins, self.unpin],
-            **CONVERT_QUEUE,
-            **shown,
-        )
-        self.stop.click(guarded(self._stop), [self.wish], [self.info], cancels=[run, preview], **QUIET)
+        outputs = [self.info, self.player.component, self.pins, self.unpin]
+        preview = guarded(stoppable(self._preview, len(outputs)))
+        tried = previewed.then(preview, inputs, outputs, **CONVERT_QUEUE, **shown)
+        self.stop.click(guarded(self._stop), [self.wish], [self.info], cancels=[run, tried], **QUIET)
         self._wire_source()
         self._wire_pins()
 
@@ -177,6 +167,10 @@ class SingleTab:
             raise refusal("convert.error.no_recording")
         return Path(values[self.audio])
 
+    def _asked(self, wish: Wish) -> str:
+        wish.asked()
+        return ""
+
     def _convert(self, values: dict, progress=gr.Progress()) -> tuple:  # noqa: B008 - Gradio's way to ask for it
         language = language_of()
         cancelled = values[self.wish].watch()
@@ -201,8 +195,10 @@ class SingleTab:
             result,
         )
 
-    def _draw(self, result: Result) -> tuple:
+    def _draw(self, result: Result | None) -> tuple:
         """Pitch and spectrograms, after the sound is already there."""
+        if result is None:  # the first run was stopped
+            return (gr.skip(),) * 4
         language = language_of()
         curves = [("source", result.source_f0), ("output", result.f0)]
         named = [(say(language, f"convert.pitch_{name}"), hz) for name, hz in curves if hz is not None]
@@ -235,7 +231,7 @@ class SingleTab:
 
     def _stop(self, wish: Wish) -> str:
         wish.stops += 1
-        return convert_texts.note(say(language_of(), "convert.stopped"))
+        return stopped_text()
 
     def _suggest(self, values: dict) -> tuple:
         """The key for this recording and this voice, and why."""
