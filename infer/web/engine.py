@@ -194,6 +194,9 @@ class Engine:
 
     def _ready(self) -> _Loaded:
         if self._loaded is None:
+            # One thread imports torch and waits for no other: half-made modules are nobody's to see.
+            self.warm()
+            self._warming.join()
             from infer.vc.shelf import ModelShelf
 
             settings = self._settings(self._chosen, self._plan)

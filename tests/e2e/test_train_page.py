@@ -147,7 +147,7 @@ def test_recordings_become_a_voice_in_both_browsers(life, mine, other):
     mine.locator("#train-everything").click()
     mine.locator("#train-confirm input").check()  # seven seconds are asked about
     mine.locator("#train-everything").click()
-    says(mine, "train-job-head", f"{NAME}: train_all")
+    says(mine, "train-job-head", f"{NAME}: One-click training")
     says(other, "train-job-head", "진행 중")
     mine.locator("#train-outcome .rvc-good").wait_for(timeout=CHAIN_MS)
     assert VOICE in mine.locator("#train-outcome").inner_text()

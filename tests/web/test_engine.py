@@ -330,3 +330,13 @@ def _resident_mb() -> float:
     ctypes.CDLL("libc.so.6").malloc_trim(0)
 
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+
+def test_a_conversion_waits_for_the_imports_that_are_under_way(engine, home, clip, monkeypatch):
+    """Two threads that import torch at once can see its modules half made."""
+    gate, finished = threading.Event(), threading.Event()
+    monkeypatch.setattr(engine_module, "_import_all", lambda: (gate.wait(30), finished.set()))
+    engine.warm()
+    threading.Timer(0.5, gate.set).start()
+    engine.convert(clip, home.weights / "anna.pth", FAST)
+    assert finished.is_set()
