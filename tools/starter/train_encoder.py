@@ -2,9 +2,9 @@
 
     python -m tools.starter.train_encoder --corpus=corpus --output=encoder --seconds=1000
 
-First CTC (Graves et al. 2006), then the phone of each frame as the running mean aligned it, last also the
+First CTC (Graves et al. 2006), then the phone of each frame as the running mean aligned it, then also the
 mean's own content for the undisturbed clip, so that disturbances and speed, which change the speaker, leave
-the content alone. All the time an adversary guesses the speaker, which the content learns to prevent.
+the content alone. An adversary guesses the speaker, which the content learns to prevent in some parts.
 `--seconds` is the time of the whole training; a state is written at each change of part, and a run with
 `--resume` begins with the next part.
 """
@@ -49,7 +49,7 @@ class EncoderOptions:
     thin: int = option(1, help="use each n-th item only, for a trial")
     resume: bool = option(False, help="go on behind the last part that was finished")
     until: str = option(
-        "", help="stop behind this part", choices=("", "ctc", "ctc_trusted", "frames", "alike")
+        "", help="stop behind this part", choices=("", "ctc", "ctc_trusted", "frames", "alike", "settle")
     )
     workers: int = option(8, help="threads for decoding and aligning")
 
@@ -68,11 +68,14 @@ class Part:
     adversary: float = 0.0
 
 
+# The adversary is off in the last part: with it a fresh linear probe knew the speaker of 2 s in 76 % of the
+# cases, after the last part in 21 %. It chases directions that the next probe does not need.
 PARTS = (
-    Part("ctc", 0.25, 1.0, ctc=1.0),
-    Part("ctc_trusted", 0.25, 0.8, ctc=1.0, adversary=0.3),
-    Part("frames", 0.2, 0.7, ctc=0.3, frame=1.0, adversary=1.0),
-    Part("alike", 0.3, 0.6, ctc=0.3, frame=0.6, opinion=0.4, alike=2.0, adversary=1.0),
+    Part("ctc", 0.12, 1.0, ctc=1.0),
+    Part("ctc_trusted", 0.12, 0.8, ctc=1.0, adversary=0.3),
+    Part("frames", 0.1, 0.7, ctc=0.3, frame=1.0, adversary=1.0),
+    Part("alike", 0.15, 0.6, ctc=0.3, frame=0.6, opinion=0.4, alike=2.0, adversary=1.0),
+    Part("settle", 0.51, 1.0, ctc=1.0, frame=1.0, alike=0.3),
 )
 
 
@@ -226,7 +229,7 @@ class Training:
 
 
 def run(options: EncoderOptions, report: Report) -> None:
-    """Runs the parts that are not done yet; the result is `<output>/alike.safetensors`."""
+    """Runs the parts that are not done yet; the result is `<output>/settle.safetensors`."""
     training = Training(options, report)
     done = [part.name for part in PARTS if (options.output / f"state_{part.name}.safetensors").is_file()]
     if not options.resume:

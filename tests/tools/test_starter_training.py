@@ -1,0 +1,136 @@
+"""The recipe of the content encoder: its material, its disturbances, and what a frame is said to be."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from tools.starter import augment, corpus, heard, learner, synthesis, targets
+from tools.starter.pool import Choice, Pool
+
+
+def test_sentences_are_joined_up_to_eight_seconds_and_no_further():
+    text = "One, two, three. " + "and so on, " * 30 + "end."
+    sentences = synthesis.sentences_of(text)
+    assert sentences[0] == "One, two, three."
+    assert all(8 <= len(sentence) <= 110 for sentence in sentences)
+    assert " ".join(sentences).count("and so on,") == 30
+
+
+def test_a_guess_is_cut_at_pauses_into_pieces_of_twelve_seconds():
+    words = []
+    for second in range(0, 30, 2):
+        words += [["word(2)", 100 * second, 100 * second + 150, -1.0]]
+        words += [["<sil>", 100 * second + 151, 100 * second + 199, 0.0]]
+    pieces = list(corpus._pieces(words, 30.0))
+    assert [piece[0] for piece in pieces[1:]] == [piece[1] for piece in pieces[:-1]]
+    assert (pieces[0][0], pieces[-1][1]) == (0.0, 30.0)
+    assert max(end - start for start, end, _ in pieces) <= corpus.MAX_PIECE_S
+    assert " ".join(text for *_, text in pieces) == " ".join(["word"] * 15)
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted", "edits"),
+    [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "", 3), ("same", "same", 0)],
+)
+def test_edit_distance(said, wanted, edits):
+    assert heard.edit_distance(list(said), list(wanted)) == edits
+
+
+def test_frames_between_two_peaks_belong_to_the_nearer_one():
+    log_probs = torch.full((30, 4), -9.0)
+    log_probs[:, 0] = 0.0
+    for frame, phone in ((4, 1), (8, 2), (25, 3)):
+        log_probs[frame] = torch.tensor([-9.0] * 4)
+        log_probs[frame, phone] = 0.0
+    labels, trust = targets.align(log_probs.log_softmax(-1), (1, 2, 3))
+    assert labels[:6].tolist() == [1] * 6 and labels[7:13].tolist() == [2] * 6
+    assert labels[16].item() == 0 and labels[20:].tolist() == [3] * 10  # far from both: nothing
+    assert trust.min() > 0.9
+
+
+def test_more_phones_than_frames_are_no_alignment():
+    labels, trust = targets.align(torch.zeros(3, 4).log_softmax(-1), (1, 1, 2, 3))
+    assert labels.tolist() == [targets.UNKNOWN] * 3 and trust.max() == 0
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory):
+    """Three clips of tones, two speakers."""
+    folder = tmp_path_factory.mktemp("corpus")
+    items = []
+    for number, (seconds, speaker) in enumerate(((1.5, "a"), (2.0, "b"), (1.0, "a"))):
+        tone = 0.3 * np.sin(np.arange(int(16000 * seconds)) * 0.1 * (number + 1))
+        soundfile.write(folder / f"{number}.wav", tone, 16000)
+        items.append(corpus.Item(f"{number}.wav", "x", speaker, "en", 0.0, seconds, "human", "", (1, 2)))
+    content = {"phones": ["<b>", "p", "q"], "items": [vars(item) for item in items]}
+    (folder / "items.json").write_text(json.dumps(content), encoding="utf-8")
+    pool = Pool(folder, "items", "cpu", workers=1)
+    pool.add_speeds()
+    return pool
+
+
+def test_a_faster_clip_lies_in_its_window_at_its_offset(pool):
+    batch = pool.batch(Choice(4.0, [1, 2], [128, 100], [1.0, 1.0]), np.random.default_rng(0))
+    assert batch.audio.shape == (2, 64000) and batch.speed.tolist() == pytest.approx([1.28, 1.0])
+    for row, length in enumerate((32000 / 1.28, 16000)):
+        heard_at = torch.nonzero(batch.audio[row].abs() > 1e-3)[:, 0]
+        assert abs(int(heard_at[0]) - int(batch.offset[row])) < 40
+        assert abs(int(heard_at[-1] - heard_at[0]) - length) < 80
+
+
+def test_every_item_is_drawn_and_fits_even_when_stretched(pool):
+    draw, seen = np.random.default_rng(3), set()
+    for _ in range(4):
+        for choice in pool.epoch(batch_s=6.0, draw=draw):
+            batch = pool.batch(choice, draw)
+            lengths = [pool.seconds[n] * 100 / s for n, s in zip(choice.items, choice.speeds, strict=True)]
+            ends = (batch.offset / 16000 + torch.tensor(lengths)) * batch.stretch
+            assert float(ends.max()) <= choice.window_s + 0.01
+            seen |= set(choice.items)
+    assert seen == {0, 1, 2}
+
+
+def test_source_times_undo_offset_speed_and_stretch(pool):
+    batch = pool.batch(Choice(4.0, [1], [85], [1.25]), np.random.default_rng(5))
+    moments = augment.source_times(batch, 200)[0]
+    first = float(batch.offset[0]) / 320 * 1.25  # where the clip begins in the stretched window
+    assert float(moments[round(first)]) == pytest.approx(0, abs=1)
+    assert float(moments[round(first) + 50]) == pytest.approx(50 / 1.25 * 0.85, abs=1)
+
+
+def test_disturbances_keep_shape_and_finiteness_and_change_the_picture(pool):
+    torch.manual_seed(0)
+    batch = pool.batch(Choice(3.0, [0, 1], [100, 100], [1.2, 1.0]), None)
+    log_mel = augment.LogMel("cpu")
+    plain = augment.normalised(log_mel(batch.audio))
+    changed = augment.warped(log_mel(augment.disturbed(batch.audio)), batch.stretch)
+    changed = augment.masked(augment.normalised(changed))
+    assert changed.shape == plain.shape and torch.isfinite(changed).all()
+    assert float((changed - plain).abs().mean()) > 0.05
+
+
+def test_stretching_moves_a_moment_to_where_source_times_says(pool):
+    """A click in the mel picture lands at its time times the stretch."""
+    torch.manual_seed(1)
+    mel = torch.zeros(1, 80, 201)
+    mel[0, :, 80:84] = 1.0
+    moved = augment.warped(mel, torch.tensor([1.25]))[0].mean(0)
+    assert int(moved.argmax()) == pytest.approx(82 * 1.25, abs=3)
+
+
+def test_the_saved_encoder_is_read_by_the_program(tmp_path):
+    from infer.lib.content.starter import StarterEncoder
+
+    torch.manual_seed(0)
+    path = tmp_path / "encoder.safetensors"
+    model = learner.Learner(3).eval()
+    learner.save(path, model, ["<b>", "p", "q"])
+    audio = torch.randn(16000) * 0.1
+    content = StarterEncoder(path).encode(audio, "v2")
+    with torch.inference_mode():
+        expected = model(augment.normalised(augment.LogMel("cpu")(audio[None])))[0][0]
+    assert content.shape == (49, 768)
+    assert float((content - expected).abs().max()) < 0.02  # stored as fp16
