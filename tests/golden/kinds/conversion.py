@@ -146,8 +146,8 @@ class StubShelf(ModelShelf):
 class OpenIndexShelf(StubShelf):
     """The golden index has no recorded encoder: it was made with the stand-in."""
 
-    def index(self, path: Path) -> FeatureIndex:
-        index = super().index(path)
+    def index(self, path: Path, speaker_id: int = 0) -> FeatureIndex:
+        index = super().index(path, speaker_id)
         index.encoder = StubEncoder.name
         return index
 
