@@ -3,6 +3,7 @@
 torchrun (or our own launcher) sets RANK, WORLD_SIZE and LOCAL_RANK; without them there is one process.
 """
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +60,9 @@ class Team:
             raise NoDevice(f"the {self.size} training processes cannot connect ({error})") from error
         try:
             yield self
+            distributed.barrier()  # who has finished early must not close connections that others still use
         finally:
+            gc.collect()  # the wrapped nets hold on to the group, in cycles
             distributed.destroy_process_group()
 
     def wrap(self, module: torch.nn.Module) -> torch.nn.Module:
