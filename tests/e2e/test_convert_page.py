@@ -12,7 +12,6 @@ from tests.e2e.browser import (
     Server,
     bubbles,
     choose,
-    chromium,
     converted,
     needs_browser,
     open_page,
@@ -34,12 +33,6 @@ def server(tmp_path_factory):
     server = Server(root).start()
     yield server
     server.stop()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from tests.e2e.browser import (
     Server,
     bubbles,
     choose,
-    chromium,
     converted,
     needs_browser,
     open_page,
@@ -68,12 +67,6 @@ def life(tmp_path_factory):
     life.server.start()
     yield life
     life.end()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,9 @@ from tools.starter.conversions import Target
         ("", "ab", 2),
         ("kitten", "sitting", 3),
         ("ab", "ba", 2),
+        ("kitten", "sitting", 3),
+        ("abc", "", 3),
+        ("same", "same", 0),
     ],
 )
 def test_edit_distance_counts_the_fewest_edits(reference, heard, edits):

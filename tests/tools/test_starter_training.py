@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import torch
 
-from tools.starter import augment, corpus, heard, learner, synthesis, targets
+from tools.starter import augment, corpus, learner, synthesis, targets
 from tools.starter.pool import Choice, Pool
 
 
@@ -29,14 +29,6 @@ def test_a_guess_is_cut_at_pauses_into_pieces_of_twelve_seconds():
     assert (pieces[0][0], pieces[-1][1]) == (0.0, 30.0)
     assert max(end - start for start, end, _ in pieces) <= corpus.MAX_PIECE_S
     assert " ".join(text for *_, text in pieces) == " ".join(["word"] * 15)
-
-
-@pytest.mark.parametrize(
-    ("said", "wanted", "edits"),
-    [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "", 3), ("same", "same", 0)],
-)
-def test_edit_distance(said, wanted, edits):
-    assert heard.edit_distance(list(said), list(wanted)) == edits
 
 
 def test_frames_between_two_peaks_belong_to_the_nearer_one():

@@ -7,7 +7,6 @@ pitches and vocal tracts than there are speakers, some are added a second time a
 of their own (pitch, formants and tempo move together); they are no demo voices.
 """
 
-import csv
 import shutil
 import sys
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from infer.jobs.command import option
 from infer.jobs.events import Log, Report
 from infer.jobs.stage import stage_main
 from infer.lib.audio import load, probe, resample
-from tools.starter.corpus import HELDOUT
+from tools.starter import material
 
 MIN_BANDWIDTH_HZ = 10000
 # The first ones are the demo voices, so their numbers must stay.
@@ -72,10 +71,8 @@ def run(options: BaseSetOptions, report: Report) -> dict:
 
 
 def _plan(options: BaseSetOptions) -> Iterator[Copy]:
-    with HELDOUT.open(encoding="utf-8", newline="") as file:
-        left_out = {row["speaker"] for row in csv.DictReader(file)}
-    with (options.speech / "manifest.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if float(row["bandwidth_hz"]) >= MIN_BANDWIDTH_HZ]
+    left_out = {speaker for _, speaker in material.heldout_speakers()}
+    rows = [r for r in material.manifest(options.speech) if float(r["bandwidth_hz"]) >= MIN_BANDWIDTH_HZ]
     chosen = [(name, 1.0, 1) for name in SPEAKERS if name not in left_out] + list(VARIANTS)
     for number, (name, speed, step) in enumerate(chosen):
         folder = options.output / (f"{number} {name}" if speed == 1 else f"{number} {name} at {speed}")

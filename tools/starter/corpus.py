@@ -8,7 +8,6 @@ The phones of a transcript come from espeak-ng. Recordings without one get the g
 Result: `items.json` beside the audio, `heldout.json` of the same form for measuring.
 """
 
-import csv
 import json
 import re
 import sys
@@ -21,9 +20,8 @@ from infer.jobs.command import option
 from infer.jobs.events import Log, Report
 from infer.jobs.stage import stage_main
 from infer.lib.files import write_text
-from tools.starter import phones
+from tools.starter import material, phones
 
-HELDOUT = Path(__file__).with_name("heldout.csv")
 MAX_PIECE_S, MAX_S, MIN_S = 12.0, 16.0, 0.6
 FRAMES_PER_S = 100  # of the recogniser
 PAUSES = ("<s>", "</s>", "<sil>", "[NOISE]", "[SPEECH]", "[COUGH]", "[SMACK]")
@@ -58,7 +56,7 @@ class Item:
 
 def run(options: CorpusOptions, report: Report) -> dict:
     """Writes both lists; returns the minutes of each kind."""
-    held = list(_rows(HELDOUT))
+    held = material.rows(material.HELDOUT)
     hidden = {_plain(row["transcript"]) for row in held if row["transcript"]}
     left_out = {row["speaker"] for row in held}
     items = [
@@ -84,7 +82,7 @@ def run(options: CorpusOptions, report: Report) -> dict:
 
 def _recordings(folder: Path, hidden: set[str], left_out: set[str]) -> Iterator[Item]:
     """Transcribed recordings, and those in languages that the recogniser does not know."""
-    for row in _rows(folder / "manifest.csv"):
+    for row in material.manifest(folder):
         if row["speaker"] in left_out or (row["language"] == "en" and not row["transcript"]):
             continue
         known = bool(row["transcript"]) and _plain(row["transcript"]) not in hidden
@@ -92,7 +90,7 @@ def _recordings(folder: Path, hidden: set[str], left_out: set[str]) -> Iterator[
 
 
 def _synthetic(folder: Path, hidden: set[str]) -> Iterator[Item]:
-    for row in _rows(folder / "manifest.csv"):
+    for row in material.manifest(folder):
         if _plain(row["transcript"]) not in hidden:
             yield _item(row, folder, "tts", row["transcript"])
 
@@ -111,7 +109,7 @@ def _held_item(row: dict) -> Item:
 
 
 def _guesses(path: Path, folder: Path, left_out: set[str]) -> Iterator[Item]:
-    rows = {row["path"]: row for row in _rows(folder / "manifest.csv")}
+    rows = {row["path"]: row for row in material.manifest(folder)}
     for line in path.read_text(encoding="utf-8").splitlines():
         guess = json.loads(line)
         row = rows[guess["path"]]
@@ -176,11 +174,6 @@ def _with_phones(items: list[Item], inventory: list[str]) -> list[Item]:
 
 def _plain(text: str) -> str:
     return re.sub(r"[^a-z ]", "", text.lower()).strip()
-
-
-def _rows(path: Path) -> Iterator[dict]:
-    with path.open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -9,6 +9,7 @@ from infer.lib.content.base import frames
 from tools.starter.augment import LogMel, normalised
 from tools.starter.learner import WINDOW, Learner
 from tools.starter.pool import SAMPLE_RATE, Pool
+from tools.starter.scores import edit_distance
 
 PROBED_CORPORA = ("librispeech", "vctk")
 PROBE_STEPS = 300
@@ -24,19 +25,9 @@ def phone_error_rate(pool: Pool, model: Learner, log_mel: LogMel) -> dict[str, f
         best = logits.argmax(-1).tolist()
         heard = [p for i, p in enumerate(best) if p and (i == 0 or p != best[i - 1])]
         for name in (item.corpus, "all"):
-            edits[name] += edit_distance(heard, list(item.phones))
+            edits[name] += edit_distance(item.phones, heard)
             lengths[name] += len(item.phones)
     return {name: edits[name] / max(lengths[name], 1) for name in edits}
-
-
-def edit_distance(heard: list, wanted: list) -> int:
-    """Levenshtein: insertions, deletions and substitutions."""
-    row = list(range(len(wanted) + 1))
-    for i, sound in enumerate(heard, 1):
-        diagonal, row[0] = row[0], i
-        for j, reference in enumerate(wanted, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (sound != reference))
-    return row[-1]
 
 
 def speaker_probe(pool: Pool, model: Learner, log_mel: LogMel) -> tuple[float, float]:

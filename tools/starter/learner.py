@@ -97,11 +97,11 @@ class Adversary(nn.Module):
         return sum(losses)
 
 
-def save(path: Path, model: Learner, phones: list[str], half: bool = True) -> None:
-    """Network and both phone heads, as `infer.lib.content.starter` reads them."""
+def save(path: Path, model: Learner, phones: list[str]) -> None:
+    """Network and both phone heads in fp16, as `infer.lib.content.starter` reads them."""
     tensors = dict(model.network.state_dict())
     for name in ("phones_ctc", "phones_frame"):
         for key, value in getattr(model, name).state_dict().items():
             tensors[f"{name}.{key}"] = value
-    kept = {key: (value.half() if half else value).contiguous().cpu() for key, value in tensors.items()}
+    kept = {key: value.half().contiguous().cpu() for key, value in tensors.items()}
     safetensors.torch.save_file(kept, path, {"name": NAME, "phones": json.dumps(phones, ensure_ascii=False)})

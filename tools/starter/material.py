@@ -36,9 +36,8 @@ def heldout_speakers(table: Path = HELDOUT) -> set[tuple[str, str]]:
 
 
 def speech(shared: Path) -> list[Take]:
-    """The recordings of shared/speech, English ones as American. The manifest names some of them twice."""
-    table = {row["path"]: row for row in rows(shared / "speech" / "manifest.csv")}
-    return [_take(shared / "speech", row) for row in table.values()]
+    """The recordings of shared/speech, English ones as American."""
+    return [_take(shared / "speech", row) for row in manifest(shared / "speech")]
 
 
 def sources(shared: Path) -> list[Take]:
@@ -54,6 +53,11 @@ def sources(shared: Path) -> list[Take]:
         )
         for row in rows(folder / "metadata.csv")
     ]
+
+
+def manifest(folder: Path) -> list[dict[str, str]]:
+    """The rows of a folder's manifest.csv, each recording once: the table names some of them twice."""
+    return list({row["path"]: row for row in rows(folder / "manifest.csv")}.values())
 
 
 def rows(table: Path) -> list[dict[str, str]]:

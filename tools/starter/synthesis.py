@@ -26,6 +26,7 @@ from infer.jobs.stage import stage_main
 from infer.lib.audio import load
 from infer.lib.errors import BadInput
 from infer.lib.files import REPO
+from tools.starter import material
 
 SAMPLE_RATE = 16000
 COLUMNS = ("path", "corpus", "speaker", "seconds", "language", "bandwidth_hz", "transcript", "licence")
@@ -88,7 +89,7 @@ def run(options: SynthesisOptions, report: Report) -> dict:
 
 def plan(options: SynthesisOptions) -> Iterator[tuple[Voice, str, Path]]:
     """Who says what, and into which file. English voices take turns through one list of sentences."""
-    english = cycle(sentences_of(bible_text()) + prompts(options.recordings / "manifest.csv"))
+    english = cycle(sentences_of(bible_text()) + prompts(options.recordings))
     variants = ESPEAK_VARIANTS
     accents = [Voice("espeak-ng", f"{a}+{v}", a) for a in ("en-us", "en-gb") for v in variants]
     for voice in ENGLISH:
@@ -118,10 +119,10 @@ def bible_text() -> str:
     )
 
 
-def prompts(manifest: Path) -> list[str]:
-    """The transcripts of the English recordings."""
-    with manifest.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["language"] == "en" and row["transcript"]]
+def prompts(recordings: Path) -> list[str]:
+    """The transcripts of the English recordings that are short enough."""
+    table = material.manifest(recordings)
+    rows = [row for row in table if row["language"] == "en" and row["transcript"]]
     return sorted({row["transcript"] for row in rows if len(row["transcript"]) <= MAX_CHARACTERS["en"]})
 
 

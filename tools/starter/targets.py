@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from torchaudio.functional import forced_align
 
-from infer.lib.content.base import frames
 from infer.lib.content.starter import CONTENT
 from tools.starter.augment import LogMel, normalised, source_times
 from tools.starter.learner import Learner
-from tools.starter.pool import SAMPLE_RATE, Batch, Pool
+from tools.starter.pool import Batch, Pool
 
 UNKNOWN = -1
 REACH = 5  # frames that a phone extends from its peak into a gap
@@ -98,7 +97,3 @@ def align(log_probs: torch.Tensor, phones: tuple[int, ...]) -> tuple[np.ndarray,
     nearer = np.where(np.abs(spoken[after] - moments) < np.abs(moments - spoken[before]), after, before)
     near = np.abs(spoken[nearer] - moments) <= REACH
     return np.where(near, path[spoken[nearer]], 0), peaks[nearer]
-
-
-def n_frames_of(seconds: float) -> int:
-    return frames(int(seconds * SAMPLE_RATE + 0.5))

@@ -7,7 +7,6 @@ each recording: `path`, and `segs`, a list of [word, first frame, last frame, lo
 second. Recordings that stand in the output already are passed over.
 """
 
-import csv
 import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +20,7 @@ from infer.jobs.command import option
 from infer.jobs.events import Progress, Report
 from infer.jobs.stage import stage_main
 from infer.lib.audio import load
+from tools.starter import material
 
 SAMPLE_RATE = 16000
 PEAK = 0.7
@@ -38,8 +38,8 @@ class TranscribeOptions:
 
 def run(options: TranscribeOptions, report: Report) -> None:
     """Appends a line for each recording, as they are done."""
-    with (options.speech / "manifest.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["language"] == "en" and not row["transcript"]]
+    table = material.manifest(options.speech)
+    rows = [row for row in table if row["language"] == "en" and not row["transcript"]]
     rows.sort(key=lambda row: -float(row["seconds"]))
     done = _done(options.output)
     waiting = [row["path"] for row in rows if row["path"] not in done]

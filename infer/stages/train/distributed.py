@@ -60,7 +60,7 @@ class Team:
             raise NoDevice(f"the {self.size} training processes cannot connect ({error})") from error
         try:
             yield self
-            distributed.barrier()  # who has finished early must not close connections that others still use
+            self.wait()  # who has finished early must not close connections that others still use
         finally:
             gc.collect()  # the wrapped nets hold on to the group, in cycles
             distributed.destroy_process_group()
