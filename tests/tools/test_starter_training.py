@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import torch
 
+from infer.lib.errors import BadInput
 from tools.starter import augment, corpus, learner, synthesis, targets
 from tools.starter.pool import Choice, Pool
 
@@ -126,3 +127,45 @@ def test_the_saved_encoder_is_read_by_the_program(tmp_path):
         expected = model(augment.normalised(augment.LogMel("cpu")(audio[None])))[0][0]
     assert content.shape == (49, 768)
     assert float((content - expected).abs().max()) < 0.02  # stored as fp16
+
+
+def test_training_goes_on_from_a_saved_encoder(tmp_path):
+    path = tmp_path / "encoder.safetensors"
+    first, second = learner.Learner(3).eval(), learner.Learner(3).eval()
+    learner.save(path, first, ["<b>", "p", "q"])
+    learner.load(path, second, ["<b>", "p", "q"])
+    mel = torch.randn(1, 80, 100)
+    with torch.inference_mode():
+        pairs = [
+            (model.phones_ctc(model(mel)[0]), model.phones_frame(model(mel)[0])) for model in (first, second)
+        ]
+    for one, two in zip(*pairs, strict=True):
+        assert float((one - two).abs().max()) < 0.02  # stored as fp16
+    with pytest.raises(BadInput, match="other phones"):
+        learner.load(path, second, ["<b>", "p", "z"])
+
+
+def test_a_corrected_text_takes_the_place_of_a_guess(tmp_path, monkeypatch):
+    speech = tmp_path / "speech"
+    speech.mkdir()
+    table = ["path,corpus,speaker,seconds,language,bandwidth_hz,transcript,licence"]
+    table += [f"{name}.wav,libri,{name},5.0,en,8000,,x" for name in ("sure", "doubtful", "hidden", "guessed")]
+    (speech / "manifest.csv").write_text("\n".join(table), encoding="utf-8")
+    corrections = tmp_path / "corrections.csv"
+    corrections.write_text(
+        "path,confidence,text\nsure.wav,3,a shop boy\ndoubtful.wav,1,a shock\n"
+        "hidden.wav,3,please call stella\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(corpus, "CORRECTIONS", corrections)
+    guesses = tmp_path / "guesses.jsonl"
+    segments = [["a", 0, 30, 1.0], ["shark", 31, 90, 1.0]]
+    lines = [
+        json.dumps({"path": f"{name}.wav", "segs": segments})
+        for name in ("sure", "doubtful", "hidden", "guessed")
+    ]
+    guesses.write_text("\n".join(lines), encoding="utf-8")
+    items = list(corpus._guesses(guesses, speech, {"please call stella"}, set()))
+    assert [(item.kind, item.text) for item in items] == [
+        ("human", "a shop boy"), ("guess", "a shock"), ("none", ""), ("guess", "a shark"),
+    ]  # fmt: skip

@@ -73,8 +73,9 @@ def run(options: BaseSetOptions, report: Report) -> dict:
 def _plan(options: BaseSetOptions) -> Iterator[Copy]:
     left_out = {speaker for _, speaker in material.heldout_speakers()}
     rows = [r for r in material.manifest(options.speech) if float(r["bandwidth_hz"]) >= MIN_BANDWIDTH_HZ]
-    chosen = [(name, 1.0, 1) for name in SPEAKERS if name not in left_out] + list(VARIANTS)
-    for number, (name, speed, step) in enumerate(chosen):
+    for number, (name, speed, step) in enumerate([(name, 1.0, 1) for name in SPEAKERS] + list(VARIANTS)):
+        if name in left_out:  # their numbers stay free
+            continue
         folder = options.output / (f"{number} {name}" if speed == 1 else f"{number} {name} at {speed}")
         for row in [row for row in rows if row["speaker"] == name][::step]:
             source = options.speech / row["path"]

@@ -3,8 +3,9 @@
     python -m tools.starter.corpus --speech=../shared/speech --tts=tts --guesses=guesses.jsonl --output=corpus
 
 The phones of a transcript come from espeak-ng. Recordings without one get the guess of a recogniser
-(`tools.starter.transcribe`), cut at its pauses into pieces of at most 12 s. Held-out speakers
-(`heldout.csv`) are left out altogether, held-out sentences lose their transcript wherever they occur.
+(`tools.starter.transcribe`), cut at its pauses into pieces of at most 12 s, or the corrected text of
+`corrections.csv` where it has one. Held-out speakers (`heldout.csv`) are left out altogether, held-out
+sentences lose their transcript wherever they occur.
 Result: `items.json` beside the audio, `heldout.json` of the same form for measuring.
 """
 
@@ -22,7 +23,9 @@ from infer.jobs.stage import stage_main
 from infer.lib.files import write_text
 from tools.starter import material, phones
 
-MAX_PIECE_S, MAX_S, MIN_S = 12.0, 16.0, 0.6
+MAX_PIECE_S, MAX_S, MIN_S = 12.0, 18.0, 0.6
+CORRECTIONS = Path(__file__).with_name("corrections.csv")
+SURE = 2  # a corrected text with less confidence has to win the encoder's trust, as a guess has
 FRAMES_PER_S = 100  # of the recogniser
 PAUSES = ("<s>", "</s>", "<sil>", "[NOISE]", "[SPEECH]", "[COUGH]", "[SMACK]")
 MIN_FOREIGN = 20  # a phone of a further language must occur so often to have a class
@@ -61,7 +64,7 @@ def run(options: CorpusOptions, report: Report) -> dict:
     left_out = {row["speaker"] for row in held}
     items = [
         *_recordings(options.speech, hidden, left_out),
-        *_guesses(options.guesses, options.speech, left_out),
+        *_guesses(options.guesses, options.speech, hidden, left_out),
         *_synthetic(options.tts, hidden),
     ]
     items = [item for item in items if MIN_S <= item.end_s - item.start_s <= MAX_S]
@@ -108,12 +111,18 @@ def _held_item(row: dict) -> Item:
     )  # fmt: skip
 
 
-def _guesses(path: Path, folder: Path, left_out: set[str]) -> Iterator[Item]:
+def _guesses(path: Path, folder: Path, hidden: set[str], left_out: set[str]) -> Iterator[Item]:
     rows = {row["path"]: row for row in material.manifest(folder)}
+    corrected = {row["path"]: row for row in material.rows(CORRECTIONS)}
     for line in path.read_text(encoding="utf-8").splitlines():
         guess = json.loads(line)
         row = rows[guess["path"]]
         if row["speaker"] in left_out:
+            continue
+        if correction := corrected.get(guess["path"]):
+            sure = int(correction["confidence"]) >= SURE
+            text = "" if _plain(correction["text"]) in hidden else correction["text"]
+            yield _item(row, folder, ("human" if sure else "guess") if text else "none", text)
             continue
         for start_s, end_s, text in _pieces(guess["segs"], float(row["seconds"])):
             whole = _item(row, folder, "guess" if text else "none", text)

@@ -7,11 +7,12 @@ from torch.nn import functional
 
 from infer.lib.content.base import frames
 from tools.starter.augment import LogMel, normalised
-from tools.starter.learner import WINDOW, Learner
+from tools.starter.learner import Learner
 from tools.starter.pool import SAMPLE_RATE, Pool
 from tools.starter.scores import edit_distance
 
 PROBED_CORPORA = ("librispeech", "vctk")
+WINDOW = 100  # content frames (2 s) over which a speaker is guessed
 PROBE_STEPS = 300
 MEL_FRAMES = 2  # for each content frame
 

@@ -9,12 +9,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from infer.lib import checkpoint
 from infer.lib.content.starter import CONTENT, N_BLOCKS, WIDTH, StarterNetwork
+from infer.lib.errors import BadInput
+from infer.lib.packed_layout import ENCODER, is_packed
+from tools.starter.phones import inventory
 
 NAME = "starter-2"
 DROPOUT = 0.1
 MEAN_DECAY = 0.999
-WINDOW = 100  # content frames (2 s) over which a speaker is guessed
 EARLY_BLOCK = N_BLOCKS // 2
 
 
@@ -60,43 +63,6 @@ class Mean:
         torch._foreach_lerp_(self._kept, self._followed, 1 - decay)
 
 
-class Reversal(torch.autograd.Function):
-    """The identity, whose gradient is turned round (Ganin and Lempitsky 2015)."""
-
-    @staticmethod
-    def forward(ctx, x, strength):
-        ctx.strength = strength
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return -ctx.strength * gradient, None
-
-
-class Adversary(nn.Module):
-    """Guesses the speaker from the mean content of two seconds, by a line and by a small network."""
-
-    def __init__(self, n_speakers: int):
-        super().__init__()
-        self.norm = nn.BatchNorm1d(2 * CONTENT, affine=False)
-        self.line = nn.Linear(2 * CONTENT, n_speakers)
-        self.net = nn.Sequential(nn.Linear(2 * CONTENT, 512), nn.ReLU(), nn.Linear(512, n_speakers))
-
-    def forward(self, content: torch.Tensor, speakers: torch.Tensor, strength: float) -> torch.Tensor:
-        """content [B, T, 768], speakers [B] -> the adversary's own loss; the content learns to raise it."""
-        content = Reversal.apply(content.float(), strength)
-        n_windows = content.shape[1] // WINDOW
-        if n_windows == 0:
-            windows = content[:, None]
-        else:
-            windows = content[:, : n_windows * WINDOW].unflatten(1, (n_windows, WINDOW))  # [B, W, 100, 768]
-        pooled = torch.cat((windows.mean(2), windows.std(2)), dim=-1).flatten(0, 1)
-        wanted = speakers[:, None].expand(-1, windows.shape[1]).flatten()
-        pooled = self.norm(pooled)
-        losses = (functional.cross_entropy(guess(pooled), wanted) for guess in (self.line, self.net))
-        return sum(losses)
-
-
 def save(path: Path, model: Learner, phones: list[str]) -> None:
     """Network and both phone heads in fp16, as `infer.lib.content.starter` reads them."""
     tensors = dict(model.network.state_dict())
@@ -105,3 +71,15 @@ def save(path: Path, model: Learner, phones: list[str]) -> None:
             tensors[f"{name}.{key}"] = value
     kept = {key: value.half().contiguous().cpu() for key, value in tensors.items()}
     safetensors.torch.save_file(kept, path, {"name": NAME, "phones": json.dumps(phones, ensure_ascii=False)})
+
+
+def load(path: Path, model: Learner, phones: list[str]) -> None:
+    """Puts what `save` wrote into a learner. Raises BadInput for an encoder of other phones."""
+    if tuple(phones) != inventory(path):
+        raise BadInput(f"{path} knows other phones than the corpus", "train from the beginning")
+    packed = is_packed(checkpoint.read_metadata(path))
+    found = checkpoint.read_packed(path, ENCODER)[0] if packed else checkpoint.read_tensors(path)
+    tensors = {name: tensor.float() for name, tensor in found.items()}
+    heads = {name: tensors.pop(name) for name in list(tensors) if name.startswith("phones_")}
+    model.network.load_state_dict(tensors)
+    model.load_state_dict(heads, strict=False)

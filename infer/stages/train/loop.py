@@ -22,6 +22,10 @@ from infer.stages.train.tally import Tally
 CHECK_EVERY = 10  # steps between looks at the device's numbers; each look waits for the device
 
 
+Step = Callable[..., StepResult]  # step(batch, draws, measure_norms=..., warm_up=...)
+MakeStep = Callable[[Training], Step]
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What the loop reports to and is stopped by."""
@@ -36,10 +40,17 @@ class Surroundings:
 class Loop:
     """Trains until the last epoch, a stop, or the time limit. `ended_early` tells of the latter."""
 
-    def __init__(self, training: Training, batches: Iterator[Batch], per_epoch: int, around: Surroundings):
+    def __init__(
+        self,
+        training: Training,
+        batches: Iterator[Batch],
+        per_epoch: int,
+        around: Surroundings,
+        step: Step,
+    ):
         self.training, self.batches, self.per_epoch, self.around = training, batches, per_epoch, around
         self.tally = Tally(training.device)
-        self.step = stepper(training)
+        self.step = step
         self.ended_early = False
         self.last_losses: dict[str, float] = {}
         options = training.plan.options
@@ -142,12 +153,17 @@ def _row(result: StepResult) -> torch.Tensor:
     return torch.stack((losses.disc, losses.gen, losses.fm, losses.mel, losses.kl))
 
 
-def stepper(training: Training) -> Callable[..., StepResult]:
-    """What runs a step: `step(batch, draws, measure_norms=..., warm_up=...)`."""
+def stepper(training: Training) -> Step:
+    """RVC's step, recorded where that is possible."""
 
     def plain(batch: Batch, draws: Draws, **how: bool) -> StepResult:
         return train_step(training.nets, training.optimizers, batch, draws, training.settings, **how)
 
+    return recorded(plain, training)
+
+
+def recorded(plain: Step, training: Training) -> Step:
+    """The step as CUDA graphs, or the step itself where they are not wanted."""
     if graphs_wanted(training.plan.options, training.device, training.nets.team.size):
         return GraphedStep(plain, training.settings.mel)
     return plain

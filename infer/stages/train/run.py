@@ -17,7 +17,7 @@ from infer.stages.train.cache import DeviceCache
 from infer.stages.train.data import stream
 from infer.stages.train.distributed import Team
 from infer.stages.train.logs import DONE, TrainLog, hyper_parameters, open_log
-from infer.stages.train.loop import Loop, Surroundings
+from infer.stages.train.loop import Loop, MakeStep, Surroundings, stepper
 from infer.stages.train.options import TrainOptions
 from infer.stages.train.pairs import newest_pair, recover, write_pair
 from infer.stages.train.plan import Plan, make_plan, write_files
@@ -27,8 +27,11 @@ from infer.stages.train.state import Training, build, check_continues
 from infer.stages.train.stop import Clock, StopSignal
 
 
-def run(options: TrainOptions, report: Report) -> dict:
-    """Trains up to `total_epoch`. Raises RvcError for what the user can mend; see the exit codes."""
+def run(options: TrainOptions, report: Report, make_step: MakeStep | None = None) -> dict:
+    """Trains up to `total_epoch`. Raises RvcError for what the user can mend; see the exit codes.
+
+    `make_step` says what a step is: RVC's, or that of a recipe for a base.
+    """
     if launch.needs_launch(options):
         launch.launch(options)
         return {}
@@ -37,7 +40,9 @@ def run(options: TrainOptions, report: Report) -> dict:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with team.joined(device), StopSignal().watched() as signal, _sole_run(options, team):
-        return _run(options, report if team.leads else silent, team, device, signal)
+        return _run(
+            options, report if team.leads else silent, team, device, signal, make_step=make_step or stepper
+        )
 
 
 def _sole_run(options: TrainOptions, team: Team) -> contextlib.AbstractContextManager:
@@ -50,7 +55,15 @@ def _sole_run(options: TrainOptions, team: Team) -> contextlib.AbstractContextMa
     return alone(experiment.lock_file, f"experiment {experiment.name}")
 
 
-def _run(options: TrainOptions, report: Report, team: Team, device: torch.device, signal: StopSignal) -> dict:
+def _run(
+    options: TrainOptions,
+    report: Report,
+    team: Team,
+    device: torch.device,
+    signal: StopSignal,
+    *,
+    make_step: MakeStep,
+) -> dict:
     experiment = Experiment.find(options.experiment)
     report(Started("train", options.total_epoch))
     if team.leads:
@@ -76,10 +89,12 @@ def _run(options: TrainOptions, report: Report, team: Team, device: torch.device
         del pair  # its tensors are copied; a gigabyte
         for note in [*complaints, *training.notes, *_describe(training)]:
             log.say(note)
-        return _train(training, log, report, signal)
+        return _train(training, log, report, signal, make_step)
 
 
-def _train(training: Training, log: TrainLog, report: Report, signal: StopSignal) -> dict:
+def _train(
+    training: Training, log: TrainLog, report: Report, signal: StopSignal, make_step: MakeStep
+) -> dict:
     plan, team = training.plan, training.nets.team
     lengths = [clip.bucket_length for clip in plan.clips]
     sampler = BucketSampler(lengths, plan.options.batch_size, team.size, team.rank)
@@ -90,7 +105,7 @@ def _train(training: Training, log: TrainLog, report: Report, signal: StopSignal
         loop = None
         if training.progress.epoch < plan.options.total_epoch:
             around = Surroundings(report, log, saver, signal, Clock(plan.options.time_limit_s))
-            loop = Loop(training, _batches(training, sampler), len(sampler), around)
+            loop = Loop(training, _batches(training, sampler), len(sampler), around, make_step(training))
             _run_loop(loop, training)
         else:
             log.say(f"epoch {training.progress.epoch} of {plan.options.total_epoch} is reached already")

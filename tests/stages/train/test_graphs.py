@@ -7,7 +7,7 @@ from torch import nn
 
 from infer.lib.errors import NoDevice
 from infer.lib.models.spec import standard_config
-from infer.stages.train import graphs, loop
+from infer.stages.train import graphs
 from infer.stages.train.graphs import GraphedStep, graphs_wanted
 from infer.stages.train.optimizers import adamw, stored_state
 from infer.stages.train.options import TrainOptions
@@ -65,13 +65,12 @@ def test_a_recorded_optimizer_is_stored_as_plain_numbers():
     again.step()
 
 
-def test_running_out_of_memory_says_what_to_lower(experiment, monkeypatch):
+def test_running_out_of_memory_says_what_to_lower(experiment):
     def exhausted(training):
         def step(batch, draws, **how):
             raise torch.OutOfMemoryError("CUDA out of memory")
 
         return step
 
-    monkeypatch.setattr(loop, "stepper", exhausted)
     with pytest.raises(NoDevice, match="smaller --batch-size than 2"):
-        run(make_options(experiment), Recorder())
+        run(make_options(experiment), Recorder(), exhausted)

@@ -1,0 +1,51 @@
+"""The recipe of the base: the generator learns alone, then the pair; the rate falls with the time."""
+
+import pytest
+import torch
+
+from infer.lib.checkpoint import read_training
+from infer.stages.train import state
+from infer.stages.train.tally import Tally
+from tests.stages.train.tiny import Recorder, TinyDiscriminator, make_experiment, make_options
+from tools.starter import train_base
+
+
+@pytest.fixture
+def experiment(tmp_path, monkeypatch):
+    monkeypatch.setattr(state, "MultiPeriodDiscriminator", TinyDiscriminator)
+    return make_experiment(tmp_path)
+
+
+def train(experiment, epochs, **changes) -> list[dict]:
+    """The losses of each epoch."""
+    recorder = Recorder()
+    options = make_options(experiment, total_epoch=epochs, save_every_epoch=epochs)
+    train_base.run(train_base.BaseOptions(**{**vars(options), **changes}), recorder)
+    return [dict(zip(Tally.NAMES, losses, strict=True)) for losses in recorder.epoch_losses]
+
+
+def test_alone_the_generator_learns_and_the_discriminator_does_not(experiment):
+    train(experiment, 1, alone=True, learning_rate=1e-9, last_learning_rate=1e-9)
+    fresh = read_training(experiment.discriminator_checkpoint(4)).model
+    losses = train(experiment, 12, alone=True, learning_rate=2e-1, last_learning_rate=2e-1)
+    later = read_training(experiment.discriminator_checkpoint(48)).model
+    assert all(torch.equal(fresh[name], later[name]) for name in fresh)
+    mel = [epoch["loss_mel"] for epoch in losses]
+    assert all(epoch["loss_disc"] == epoch["loss_gen"] == 0 for epoch in losses)
+    assert mel[-1] < 0.9 * mel[0]
+
+
+def test_the_pair_goes_on_from_what_the_generator_learnt_alone(experiment):
+    train(experiment, 1, alone=True)
+    losses = train(experiment, 2, alone=False)
+    assert len(losses) == 1 and losses[0]["loss_disc"] > 0
+
+
+def test_the_rate_climbs_over_the_first_steps_and_falls_with_the_time():
+    options = train_base.BaseOptions(
+        experiment="x", learning_rate=2e-4, last_learning_rate=1e-5, time_limit_s=100
+    )
+    assert train_base.rate_at(options, 0.0, 0) == pytest.approx(2e-4 / train_base.WARM_UP)
+    assert train_base.rate_at(options, 0.0, 10**6) == pytest.approx(2e-4)
+    assert train_base.rate_at(options, 50.0, 10**6) == pytest.approx(1.05e-4)
+    assert train_base.rate_at(options, 500.0, 10**6) == pytest.approx(1e-5)

@@ -1,0 +1,127 @@
+"""Trains the base: the training stage with a longer breath.
+
+    python -m tools.starter.train_base --experiment=base --alone=yes --time-limit-s=500 ...
+    python -m tools.starter.train_base --experiment=base --pretrain-g=alone/G.pth --time-limit-s=1200 ...
+
+A generator and a discriminator that both know nothing teach each other little. So the generator first
+learns alone, from the distance of its spectrograms at several resolutions (as in Yamamoto et al. 2020), at a
+multiple of the speed; then the pair trains as a voice does. The learning rate falls with the time (a
+cosine), so that the last run of several ends at its lowest point.
+"""
+
+import itertools
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+
+import config
+from infer.jobs.command import option
+from infer.jobs.events import Report
+from infer.jobs.stage import stage_main
+from infer.lib.mel import MelSettings, mel_spectrogram
+from infer.lib.models.synthesizer import Draws
+from infer.stages.train import losses as formulas
+from infer.stages.train import run as stage
+from infer.stages.train.batch import Batch
+from infer.stages.train.loop import Step, recorded, stepper
+from infer.stages.train.losses import KlStats, Losses
+from infer.stages.train.optimizers import set_rate
+from infer.stages.train.options import TrainOptions
+from infer.stages.train.state import Training
+from infer.stages.train.step import StepResult, Windows, forward
+
+# Window and bands of each resolution beside the network's own; a window moves by its quarter.
+RESOLUTIONS = ((256, 32), (512, 64), (1024, 96), (4096, 128))
+RESOLUTION_WEIGHT = 15.0  # of each; the network's own has c_mel (45)
+UNHEARD = 1e-5  # magnitudes below are all the same
+N_PARTS = 9  # discriminators
+WARM_UP = 200  # steps
+
+
+@dataclass(frozen=True)
+class BaseOptions(TrainOptions):
+    """Train the base from the prepared clips of its speakers."""
+
+    alone: bool = option(False, help="the generator alone, without a discriminator")
+    learning_rate: float = option(2e-4, help="learning rate at the beginning of this run")
+    last_learning_rate: float = option(1e-4, help="learning rate at its time limit")
+
+
+def run(options: BaseOptions, report: Report) -> dict:
+    """As `infer.stages.train.run`, with the rates of these options."""
+    began = time.monotonic()
+
+    def make_step(training: Training) -> Step:
+        step = recorded(partial(alone_step, training), training) if options.alone else stepper(training)
+        return _with_rate(step, training, lambda n: rate_at(options, time.monotonic() - began, n))
+
+    return stage.run(options, report, make_step)
+
+
+def rate_at(options: BaseOptions, seconds: float, steps: int) -> float:
+    """A half cosine over the time limit from `learning_rate` to `last_learning_rate`.
+
+    The first steps of a run climb to it, as Adam's moments are not yet known.
+    """
+    done = min(seconds / options.time_limit_s, 1.0) if options.time_limit_s else 0.0
+    height = 0.5 * (1 + math.cos(math.pi * done))
+    rate = options.last_learning_rate + (options.learning_rate - options.last_learning_rate) * height
+    return rate * min(1.0, (steps + 1) / WARM_UP)
+
+
+def _with_rate(step: Step, training: Training, rate: Callable[[int], float]) -> Step:
+    counted = itertools.count()
+
+    def stepped(batch: Batch, draws: Draws, **how: bool) -> StepResult:
+        now = rate(next(counted))
+        for optimizer in (training.optimizers.generator, training.optimizers.discriminator):
+            set_rate(optimizer, now)
+        return step(batch, draws, **how)
+
+    return stepped
+
+
+def alone_step(
+    training: Training, batch: Batch, draws: Draws, measure_norms: bool = False, warm_up: bool = False
+) -> StepResult:
+    """One update of the generator by spectrograms and KL. The discriminator's losses are 0."""
+    settings, optimizer = training.settings, training.optimizers.generator
+    output, windows = forward(training.nets, batch, draws, settings)
+    optimizer.zero_grad(set_to_none=True)
+    with settings.precision.exact():
+        stats = KlStats(output.z_p, output.m_p, output.logs_p, output.logs_q, output.spec_mask)
+        mel = formulas.mel_loss(windows.true_mel, windows.made_mel, settings.c_mel)
+        finer = spectral_distance(windows, settings.mel)
+        kl = settings.c_kl * formulas.kl_loss(stats)
+        (mel + finer + kl).backward()
+    optimizer.step()
+    none, nones = torch.zeros_like(mel), mel.new_zeros(N_PARTS)
+    losses = Losses(none, none, finer.detach(), mel.detach(), kl.detach(), nones, nones, nones)
+    return StepResult(losses, _detached(output), _detached(windows))
+
+
+def spectral_distance(windows: Windows, mel: MelSettings) -> torch.Tensor:
+    """Weighted sum over the resolutions of mean |log-mel true - made|."""
+    total = 0.0
+    for window, bands in RESOLUTIONS:
+        kind = replace(mel, n_fft=window, win=window, hop=window // 4, n_mels=bands, floor=UNHEARD)
+        true, made = (mel_spectrogram(x.squeeze(1), kind) for x in (windows.true, windows.made))
+        total = total + formulas.mel_loss(true, made, RESOLUTION_WEIGHT)
+    return total
+
+
+def _detached(record):
+    return type(record)(*(value.detach() for value in vars(record).values()))
+
+
+def main(argv: list[str] | None = None) -> int:
+    return stage_main(BaseOptions, "tools.starter.train_base", argv, settle=config.settle)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
