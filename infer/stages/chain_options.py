@@ -21,7 +21,7 @@ class TrainAllOptions(TrainOptions):
     )
     pretrain_g: str = option(
         "auto",
-        help="pretrained generator; auto: RVC's, else the starter's, where they fit; none: from scratch",
+        help="pretrained generator; auto: RVC's, else the starter's, where they fit; starter; none",
         aliases=("-pg", "--pretrainG"),
     )
     pretrain_d: str = option(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -130,3 +131,19 @@ def test_options_are_arguments_and_nothing_to_do_is_refused(tmp_path):
     assert pack.main([]) == 2
     assert pack.main(["--experiment=x"]) == 2
     assert compare_int8.main(["a.wav"]) == 2
+
+
+def test_one_speakers_rows_can_index_all(experiment, speakers, tmp_path, events):
+    options = PackOptions(experiment=experiment.root, speakers=speakers, rows=5, rows_of=2, output=tmp_path)
+    (path,) = pack.run(options, events)
+    for number in (0, 2):
+        blend = load_speaker(path, number).blend(np.zeros((1, 768), np.float32), 1.0)
+        assert blend.mean() == pytest.approx(3, abs=0.1)
+
+
+def test_the_card_of_the_shipped_files_is_whole():
+    folder = WEIGHTS.parent
+    card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert all(f"`{path.name}`" in card for path in folder.glob("*.safetensors"))
+    assert all((folder / name).is_file() for name in re.findall(r"\]\(([^)]+)\)", card))
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 60e6

@@ -1,11 +1,17 @@
 """The pure parts of the measuring tools: error rates, retrieval, the probe, joins, the held-out list."""
 
+import re
+
 import numpy as np
 import pytest
+import torch
 
+from infer.lib import checkpoint
 from infer.lib.errors import BadInput
-from tools.starter import joins, material, retrieval, scores
+from infer.lib.packed_layout import ENCODER
+from tools.starter import joins, learner, material, retrieval, scores
 from tools.starter.conversions import Target
+from tools.starter.measure_encoder import Measured
 
 
 @pytest.mark.parametrize(
@@ -129,3 +135,25 @@ def test_a_target_leaves_out_the_takes_that_trained_it(tmp_path):
     assert [path.stem for path in target.takes] == ["a", "c"]
     with pytest.raises(BadInput, match="ID=FOLDER"):
         Target.read(str(tmp_path), None, None)
+
+
+def test_a_packed_encoder_hears_what_the_plain_one_hears(tmp_path):
+    torch.manual_seed(0)
+    plain, packed = tmp_path / "plain.safetensors", tmp_path / "content_encoder.safetensors"
+    learner.save(plain, learner.Learner(3).eval(), ["<b>", "p", "q"])
+    checkpoint.write_packed(
+        packed, checkpoint.read_tensors(plain), ENCODER, **checkpoint.read_metadata(plain)
+    )
+    audio = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
+    first, second = (Measured(path, "cpu")._heads["phones_ctc"] for path in (plain, packed))
+    assert float((first[0] - second[0]).abs().max()) < 0.02
+    assert Measured(packed, "cpu").heard(audio).keys() == {"CTC, greedy", "frames, mean of 3"}
+
+
+def test_corrections_are_of_recordings_that_may_be_trained_on():
+    table = material.rows(material.HELDOUT.with_name("corrections.csv"))
+    left_out = {row["path"].removeprefix("speech/") for row in material.rows(material.HELDOUT)}
+    paths = [row["path"] for row in table]
+    assert len(paths) == len(set(paths)) and not left_out & set(paths)
+    assert all(re.fullmatch(r"[a-z' ]+", row["text"]) for row in table)
+    assert {row["confidence"] for row in table} <= set("0123")

@@ -151,7 +151,7 @@ def _word(word: str) -> str:
 
 
 def _inventory(items: list[Item]) -> list[str]:
-    """The first encoder's phones, then the frequent ones of further languages."""
+    """The shipped encoder's phones, then the frequent ones of further languages."""
     known = list(phones.inventory())
     counts = Counter(
         phone

@@ -15,7 +15,7 @@ from infer.lib.errors import BadInput
 from infer.lib.packed_layout import ENCODER, is_packed
 from tools.starter.phones import inventory
 
-NAME = "starter-2"
+NAME = "starter-3"
 DROPOUT = 0.1
 MEAN_DECAY = 0.999
 EARLY_BLOCK = N_BLOCKS // 2
@@ -74,12 +74,19 @@ def save(path: Path, model: Learner, phones: list[str]) -> None:
 
 
 def load(path: Path, model: Learner, phones: list[str]) -> None:
-    """Puts what `save` wrote into a learner. Raises BadInput for an encoder of other phones."""
+    """Puts what `save` wrote into a learner. Raises BadInput for other phones or missing heads."""
     if tuple(phones) != inventory(path):
         raise BadInput(f"{path} knows other phones than the corpus", "train from the beginning")
-    packed = is_packed(checkpoint.read_metadata(path))
-    found = checkpoint.read_packed(path, ENCODER)[0] if packed else checkpoint.read_tensors(path)
-    tensors = {name: tensor.float() for name, tensor in found.items()}
+    tensors = tensors_of(path)
     heads = {name: tensors.pop(name) for name in list(tensors) if name.startswith("phones_")}
     model.network.load_state_dict(tensors)
-    model.load_state_dict(heads, strict=False)
+    fresh = model.load_state_dict(heads, strict=False).missing_keys
+    if any(name.startswith(("phones_ctc", "phones_frame")) for name in fresh):
+        raise BadInput(f"{path} holds no phone heads", "go on from the file that training wrote")
+
+
+def tensors_of(path: Path) -> dict[str, torch.Tensor]:
+    """Network and heads of an encoder file in fp32, packed or not."""
+    packed = is_packed(checkpoint.read_metadata(path))
+    found = checkpoint.read_packed(path, ENCODER)[0] if packed else checkpoint.read_tensors(path)
+    return {name: tensor.float() for name, tensor in found.items()}

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import librosa
 import numpy as np
-import safetensors
 import torch
 from torch.nn import functional
 
@@ -23,7 +22,7 @@ from infer.lib.audio import load
 from infer.lib.content.base import SAMPLE_RATE
 from infer.lib.content.starter import StarterEncoder
 from infer.lib.errors import BadCheckpoint, BadInput
-from tools.starter import material, phones, probe, retrieval
+from tools.starter import learner, material, phones, probe, retrieval
 from tools.starter.material import SHARED, Take
 from tools.starter.scores import error_rate
 
@@ -60,8 +59,12 @@ class Measured:
     def __init__(self, path: Path, device: str):
         self.encoder = StarterEncoder(path, device)
         self.phones = phones.inventory(path)
-        with safetensors.safe_open(str(path), framework="pt") as file:
-            self._heads = {name: _head(file, name) for name in HEADS if f"{name}.weight" in file.keys()}  # noqa: SIM118
+        tensors = learner.tensors_of(path)
+        self._heads = {
+            name: (tensors[f"{name}.weight"], tensors[f"{name}.bias"])
+            for name in HEADS
+            if f"{name}.weight" in tensors
+        }
         if not self._heads:
             raise BadCheckpoint(f"{path} holds no phone head", "measure the file that training wrote")
 
@@ -89,10 +92,6 @@ class Measured:
         smooth = functional.avg_pool1d(chances.T[None], smoothing, 1, smoothing // 2)[0].T
         path = torch.unique_consecutive(smooth.argmax(-1)).tolist()
         return [self.phones[index] for index in path if index != phones.BLANK]
-
-
-def _head(file, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    return file.get_tensor(f"{name}.weight").float(), file.get_tensor(f"{name}.bias").float()
 
 
 def run(options: MeasureEncoderOptions) -> None:

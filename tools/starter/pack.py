@@ -55,6 +55,7 @@ class PackOptions:
     info: str = option("", help="what the base says about itself")
     licence: str = option("", help="licence of the base")
     rows: int = option(1500, help="rows of the index for a speaker, at most")
+    rows_of: int = option(-1, help="speaker whose content indexes all of them (default: each their own)")
     output: Path = option(REPO / "assets" / "starter", help="folder for the files")
 
     def __post_init__(self):
@@ -152,10 +153,13 @@ def pack_index(options: PackOptions, speakers: dict[int, Speaker], report: Repor
     of_stem = experiment.speakers()
     paths = sorted(experiment.content(VERSION).glob("*.npy"))
     rows = {}
-    for number, speaker in speakers.items():
+    for number in [options.rows_of] if options.rows_of >= 0 else speakers:
         own = [path for path in paths if of_stem.get(path.name.split(".")[0], 0) == number]
         rows[number] = speaker_rows(own, options.rows)
-        report(Log(f"{speaker.name}: {len(rows[number])} rows of {len(own)} clips"))
+        name = speakers[number].name if number in speakers else f"speaker {number}"
+        report(Log(f"{name}: {len(rows[number])} rows of {len(own)} clips"))
+    if options.rows_of >= 0:
+        rows = dict.fromkeys(speakers, rows[options.rows_of])
     path = options.output / INDEX_FILE
     write_rows(path, rows, encoder)
     if path.stat().st_size > MOST_INDEX_BYTES:

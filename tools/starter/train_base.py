@@ -33,13 +33,11 @@ from infer.stages.train.losses import KlStats, Losses
 from infer.stages.train.optimizers import set_rate
 from infer.stages.train.options import TrainOptions
 from infer.stages.train.state import Training
-from infer.stages.train.step import StepResult, Windows, forward
+from infer.stages.train.step import StepResult, Windows, detached, forward
 
 # Window and bands of each resolution beside the network's own; a window moves by its quarter.
 RESOLUTIONS = ((256, 32), (512, 64), (1024, 96), (4096, 128))
 RESOLUTION_WEIGHT = 15.0  # of each; the network's own has c_mel (45)
-UNHEARD = 1e-5  # magnitudes below are all the same
-N_PARTS = 9  # discriminators
 WARM_UP = 200  # steps
 
 
@@ -50,6 +48,13 @@ class BaseOptions(TrainOptions):
     alone: bool = option(False, help="the generator alone, without a discriminator")
     learning_rate: float = option(2e-4, help="learning rate at the beginning of this run")
     last_learning_rate: float = option(1e-4, help="learning rate at its time limit")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if len(self.gpu_list) > 1:
+            raise ValueError("the base trains on one GPU: leave --gpus away")
+        if self.alone and self.precision not in ("bf16", "fp32"):
+            raise ValueError("the generator alone trains in bf16 or fp32: say --precision")
 
 
 def run(options: BaseOptions, report: Report) -> dict:
@@ -100,23 +105,19 @@ def alone_step(
         kl = settings.c_kl * formulas.kl_loss(stats)
         (mel + finer + kl).backward()
     optimizer.step()
-    none, nones = torch.zeros_like(mel), mel.new_zeros(N_PARTS)
+    none, nones = torch.zeros_like(mel), mel.new_zeros(len(training.nets.discriminator.discriminators))
     losses = Losses(none, none, finer.detach(), mel.detach(), kl.detach(), nones, nones, nones)
-    return StepResult(losses, _detached(output), _detached(windows))
+    return StepResult(losses, detached(output), detached(windows))
 
 
 def spectral_distance(windows: Windows, mel: MelSettings) -> torch.Tensor:
     """Weighted sum over the resolutions of mean |log-mel true - made|."""
     total = 0.0
     for window, bands in RESOLUTIONS:
-        kind = replace(mel, n_fft=window, win=window, hop=window // 4, n_mels=bands, floor=UNHEARD)
+        kind = replace(mel, n_fft=window, win=window, hop=window // 4, n_mels=bands)
         true, made = (mel_spectrogram(x.squeeze(1), kind) for x in (windows.true, windows.made))
         total = total + formulas.mel_loss(true, made, RESOLUTION_WEIGHT)
     return total
-
-
-def _detached(record):
-    return type(record)(*(value.detach() for value in vars(record).values()))
 
 
 def main(argv: list[str] | None = None) -> int:

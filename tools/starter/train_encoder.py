@@ -189,12 +189,13 @@ class Training:
         self.options.output.mkdir(parents=True, exist_ok=True)
         state = {f"mean.{key}": value for key, value in self.mean.model.state_dict().items()}
         state |= {f"learner.{key}": value for key, value in self.learner.state_dict().items()}
-        state = {key: value.contiguous() for key, value in state.items()}
+        state = {key: value.contiguous() for key, value in state.items()} | {"step": torch.tensor(self.step)}
         safetensors.torch.save_file(state, self.options.output / f"state_{name}.safetensors")
         learner.save(self.options.output / f"{name}.safetensors", self.mean.model, self.pool.phones)
 
     def restore(self, name: str) -> None:
         state = safetensors.torch.load_file(self.options.output / f"state_{name}.safetensors")
+        self.step = int(state["step"])
         for prefix, module in (("mean", self.mean.model), ("learner", self.learner)):
             own = {key.removeprefix(f"{prefix}."): v for key, v in state.items() if key.startswith(prefix)}
             module.load_state_dict(own)

@@ -58,5 +58,5 @@ def same_encoder(recorded: str | None, encoder: ContentEncoder, what: str = "thi
 def _remedy(recorded: str | None, encoder: ContentEncoder) -> str:
     wanted = which_for(recorded)
     if wanted == encoder.family.split("-")[0]:
-        return f"choose the {wanted} files it was trained with"
+        return f"name the {wanted} file it was trained with: --encoder=FILE"
     return f"use --encoder={wanted}" + (f" ({DOWNLOAD_HINT})" if wanted == "hubert" else "")

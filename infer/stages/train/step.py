@@ -95,7 +95,7 @@ def train_step(
         norms=norms,
         **parts,
     )
-    return StepResult(losses, _detached(output), _detached(windows))
+    return StepResult(losses, detached(output), detached(windows))
 
 
 def forward(
@@ -177,7 +177,7 @@ def _kl(output: TrainOutput, team: Team) -> torch.Tensor:
     return formulas.kl_loss(stats, team.mean(output.spec_mask.float().sum()))
 
 
-def _detached(record):
+def detached(record):
     """The same record without the graph that made its tensors."""
     return type(record)(*(value.detach() for value in vars(record).values()))
 
