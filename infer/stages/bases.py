@@ -33,9 +33,8 @@ def bases(
     encoder = encoder or experiment.read_settings().encoder or "hubert"
     generator, discriminator = options.pretrain_g, options.pretrain_d
     if generator == AUTO:
-        generator = _standard(options, "G", encoder) or str(
-            fitting_starter(options, experiment, encoder) or NONE
-        )
+        rvcs = _standard(options, "G", encoder) if _is_standard(options, experiment) else ""
+        generator = rvcs or str(fitting_starter(options, experiment, encoder) or NONE)
     elif generator == STARTER:
         generator = str(_required_starter(options))
     if discriminator == AUTO:

@@ -8,6 +8,7 @@ from typing import Any
 
 from infer.jobs.experiment import Experiment
 from infer.lib.files import inside, safe_name, write_text
+from infer.stages.bases import AUTO
 from infer.stages.chain_options import TrainAllOptions
 from infer.web.errors_i18n import refusal
 from infer.web.home import Home
@@ -136,6 +137,11 @@ def load_form(experiment: Experiment) -> TrainForm | None:
 # options ----------------------------------------------------------------------------------------
 
 
+def is_standard_base(text: str, home: Home) -> bool:
+    """Whether a base is RVC's or the starter's, which follow the choices, rather than the user's."""
+    return not text or (home.root / text).parent.parent == home.assets
+
+
 def options_of(form: TrainForm, home: Home, device: str, gpus: str = "") -> TrainAllOptions:
     """What the commands are asked to do on these GPUs. Raises ValueError or BadInput for bad values.
 
@@ -148,6 +154,9 @@ def options_of(form: TrainForm, home: Home, device: str, gpus: str = "") -> Trai
     own += ("cuda_graphs", "seed", "slice_s", "speaker_id", "f0_method", "fill_unvoiced", "processes")
     paths = {name: _existing(home, getattr(form, name), name) for name in ("pretrain_g", "pretrain_d")}
     config = _existing(home, form.config, "config")
+    proposed = form.pretrain_g and all(is_standard_base(getattr(form, name), home) for name in paths)
+    if config and proposed:  # they were proposed for RVC's sizes: those of the file decide
+        paths = dict.fromkeys(paths, AUTO)
     return TrainAllOptions(
         experiment=experiment.root,
         trainset=Path(form.trainset).expanduser() if form.trainset else None,

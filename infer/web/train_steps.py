@@ -145,11 +145,6 @@ def pretrained(form: TrainForm, home: Home) -> tuple[str, str]:
     return tuple(shown(Path(path), home) if path else "" for path in found.values())
 
 
-def is_standard_base(text: str, home: Home) -> bool:
-    """Whether a base is RVC's or the starter's, which follow the choices, rather than the user's."""
-    return not text or (home.root / text).parent.parent == home.assets
-
-
 def shown(path: Path, home: Home) -> str:
     """Relative to the project's folder where it lies inside."""
     return path.relative_to(home.root).as_posix() if path.is_relative_to(home.root) else str(path)

@@ -15,6 +15,7 @@ from infer.web.train_form import (
     TrainForm,
     experiment_names,
     experiment_of,
+    is_standard_base,
     load_form,
     options_of,
     save_form,
@@ -30,7 +31,6 @@ from infer.web.train_steps import (
     Order,
     TooLittle,
     check,
-    is_standard_base,
     pretrained,
     steps_of,
     title_of,
@@ -331,3 +331,12 @@ def test_a_base_of_the_users_is_told_from_rvcs(with_bases):
     assert is_standard_base("", with_bases)
     assert is_standard_base("assets/pretrained_v2/f0G40k.pth", with_bases)
     assert not is_standard_base(str(Path("/mine/G.pth")), with_bases)
+
+
+def test_with_sizes_of_ones_own_a_proposed_base_is_no_order(with_bases, tmp_path):
+    config = tmp_path / "own.json"
+    config.write_text("{}", encoding="utf-8")
+    proposed = replace(TrainForm(), pretrain_g="assets/pretrained_v2/f0G40k.pth", config=str(config))
+    assert options_of(proposed, with_bases, "cpu").pretrain_g == "auto"
+    assert options_of(replace(proposed, pretrain_g=""), with_bases, "cpu").pretrain_g != "auto"
+    assert options_of(replace(proposed, config=""), with_bases, "cpu").pretrain_g.endswith("f0G40k.pth")

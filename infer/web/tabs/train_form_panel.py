@@ -20,8 +20,8 @@ from infer.web.page import Page
 from infer.web.tabs import train_layout as layout
 from infer.web.tabs.train_html import box, note
 from infer.web.train_facts import ExperimentFacts, facts_of, restored_form
-from infer.web.train_form import TrainForm, experiment_names, experiment_of, taken_over
-from infer.web.train_steps import is_standard_base, pretrained
+from infer.web.train_form import TrainForm, experiment_names, experiment_of, is_standard_base, taken_over
+from infer.web.train_steps import pretrained
 
 Updates = dict[Any, Any]
 
