@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from infer.lib.checkpoint import read_training
+from infer.lib.errors import BadInput
 from infer.stages.train import state
 from infer.stages.train.tally import Tally
 from tests.stages.train.tiny import Recorder, TinyDiscriminator, make_experiment, make_options
@@ -39,6 +40,11 @@ def test_the_pair_goes_on_from_what_the_generator_learnt_alone(experiment):
     train(experiment, 1, alone=True)
     losses = train(experiment, 2, alone=False)
     assert len(losses) == 1 and losses[0]["loss_disc"] > 0
+
+
+def test_alone_refuses_what_needs_a_loss_scale(experiment):
+    with pytest.raises(BadInput, match="does not train in fp16"):
+        train(experiment, 1, alone=True, precision="fp16")
 
 
 def test_the_rate_climbs_over_the_first_steps_and_falls_with_the_time():

@@ -4,8 +4,8 @@
     python -m tools.starter.train_base --experiment=base --pretrain-g=alone/G.pth --time-limit-s=1200 ...
 
 A generator and a discriminator that both know nothing teach each other little. So the generator first
-learns alone, from the distance of its spectrograms at several resolutions (as in Yamamoto et al. 2020), at a
-multiple of the speed; then the pair trains as a voice does. The learning rate falls with the time (a
+learns alone, from the distance of its spectrograms at several resolutions (as in Yamamoto et al. 2020); then
+the pair trains as a voice does. The learning rate falls with the time (a
 cosine), so that the last run of several ends at its lowest point.
 """
 
@@ -23,6 +23,7 @@ import config
 from infer.jobs.command import option
 from infer.jobs.events import Report
 from infer.jobs.stage import stage_main
+from infer.lib.errors import BadInput
 from infer.lib.mel import MelSettings, mel_spectrogram
 from infer.lib.models.synthesizer import Draws
 from infer.stages.train import losses as formulas
@@ -53,12 +54,14 @@ class BaseOptions(TrainOptions):
         super().__post_init__()
         if len(self.gpu_list) > 1:
             raise ValueError("the base trains on one GPU: leave --gpus away")
-        if self.alone and self.precision not in ("bf16", "fp32"):
-            raise ValueError("the generator alone trains in bf16 or fp32: say --precision")
 
 
 def run(options: BaseOptions, report: Report) -> dict:
     """As `infer.stages.train.run`, with the rates of these options."""
+    if options.alone and options.precision == "fp16":  # its small gradients would need a loss scale
+        raise BadInput(
+            "the generator alone does not train in fp16", "add --precision=bf16 or --precision=fp32"
+        )
     began = time.monotonic()
 
     def make_step(training: Training) -> Step:

@@ -21,7 +21,6 @@ from infer.stages.train.tally import Tally
 
 CHECK_EVERY = 10  # steps between looks at the device's numbers; each look waits for the device
 
-
 Step = Callable[..., StepResult]  # step(batch, draws, measure_norms=..., warm_up=...)
 MakeStep = Callable[[Training], Step]
 
