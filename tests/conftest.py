@@ -1,9 +1,20 @@
 """Fixtures shared by all tests: small sounds, no downloads, no GPU."""
 
+import tempfile
+
 import numpy as np
 import pytest
 
 SAMPLE_RATE_16K = 16000
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory):
+    """What programs under test leave in the system's temporary folder goes with the tests' own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
+        patch.setattr(tempfile, "tempdir", None)  # to be read again
+        yield
 
 
 @pytest.fixture

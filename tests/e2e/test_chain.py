@@ -8,6 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -81,13 +83,18 @@ class Home:
             f"--total-epoch={epochs}",
             f"--batch-size={batch_size}",
             "--save-every-epoch=1",
+            "--latest-only=yes",
             "--log-interval=1",
             "--device=cpu",
         ]
 
-    def copy(self, name: str) -> Experiment:
-        shutil.copytree(self.experiment.root, self.root / "logs" / name)
-        return Experiment(self.root / "logs" / name)
+    @contextmanager
+    def copy(self, name: str) -> Iterator[Experiment]:
+        """Of the experiment: a gigabyte, gone afterwards, but kept for a look where the test failed."""
+        root = self.root / "logs" / name
+        shutil.copytree(self.experiment.root, root)
+        yield Experiment(root)
+        shutil.rmtree(root)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +108,8 @@ def home(tmp_path_factory) -> Home:
 @pytest.fixture(scope="module")
 def reference(home) -> list:
     """The same training continued to epoch 4 without interruption."""
-    return run("infer.stages.train", *home.training_flags(home.copy("reference"), epochs=4))
+    with home.copy("reference") as experiment:
+        return run("infer.stages.train", *home.training_flags(experiment, epochs=4))
 
 
 def losses(events: list, epoch: int) -> list[list[float]]:
@@ -162,28 +170,27 @@ def test_a_run_that_continued_says_so_and_ends_as_told(reference):
 
 
 def test_a_killed_training_goes_on_as_if_nothing_had_happened(home, reference):
-    experiment = home.copy("killed")
-    flags = home.training_flags(experiment, epochs=4)
-    process = command("infer.stages.train", *flags)
-    for line in process.stdout:
-        event = from_line(line)
-        if isinstance(event, Metric) and event.epoch == 4:  # epoch 3 is saved, epoch 4 has begun
-            process.send_signal(signal.SIGKILL)
-            break
-    assert process.wait() == -signal.SIGKILL
-    process.stderr.close()
-    events = run("infer.stages.train", *flags)
+    with home.copy("killed") as experiment:
+        flags = home.training_flags(experiment, epochs=4)
+        process = command("infer.stages.train", *flags)
+        for line in process.stdout:
+            event = from_line(line)
+            if isinstance(event, Metric) and event.epoch == 4:  # epoch 3 is saved, epoch 4 has begun
+                process.send_signal(signal.SIGKILL)
+                break
+        assert process.wait() == -signal.SIGKILL
+        process.stderr.close()
+        events = run("infer.stages.train", *flags)
     assert losses(events, 3) == []  # not repeated
     np.testing.assert_allclose(losses(events, 4), losses(reference, 4), rtol=1e-3, atol=1e-4)
     assert messages(events)[-1] == DONE
 
 
 def test_two_processes_learn_what_one_learns(home, reference):
-    experiment = home.copy("two")
     prefix = ("-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29517")
-    events = run(
-        "infer.stages.train", *home.training_flags(experiment, epochs=3, batch_size=2), prefix=prefix
-    )
+    with home.copy("two") as experiment:
+        flags = home.training_flags(experiment, epochs=3, batch_size=2)
+        events = run("infer.stages.train", *flags, prefix=prefix)
     np.testing.assert_allclose(losses(events, 3), losses(reference, 3), rtol=2e-3, atol=1e-3)
     assert messages(events).count(DONE) == 1
 
