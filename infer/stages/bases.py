@@ -38,7 +38,7 @@ def bases(
     elif generator == STARTER:
         generator = str(_required_starter(options))
     if discriminator == AUTO:
-        alone = generator == str(starter_base(assets_of(options)))
+        alone = generator in ("", NONE, str(starter_base(assets_of(options))))  # RVC's would not fit them
         discriminator = "" if alone else _standard(options, "D", encoder)
     chosen = {"pretrain_g": generator, "pretrain_d": discriminator}
     chosen = {name: "" if path == NONE else path for name, path in chosen.items()}

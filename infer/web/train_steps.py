@@ -136,7 +136,7 @@ def pretrained(form: TrainForm, home: Home) -> tuple[str, str]:
     """The bases for the choices of the form, RVC's or the starter's, as paths from the project's folder; ""
     where none fits."""
     try:
-        options = options_of(replace(form, pretrain_g="", pretrain_d="", config=""), home, "cpu")
+        options = options_of(replace(form, pretrain_g="", pretrain_d=""), home, "cpu")
         options = replace(options, pretrain_g=bases.AUTO, pretrain_d=bases.AUTO)
         family = encoder_family(form.encoder or "auto", home.assets)
         found = bases.bases(options, experiment_of(home, form.experiment), silent, family)

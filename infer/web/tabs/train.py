@@ -78,7 +78,8 @@ class TrainTab:
             guarded(form.refreshed), inputs, [form.picker, form.fields["continue_from"]], **QUIET
         )
         model = [form.fields[name] for name in ("sample_rate", "version", "use_f0")]
-        changes = [*(part.input for part in model), form.fields["encoder"].blur]
+        typed = [form.fields[name] for name in ("encoder", "config")]
+        changes = [*(part.input for part in model), *(part.blur for part in typed)]
         gr.on(changes, guarded(form.model_changed), inputs, form.outputs, **QUIET)
         self._wire_notes()
         form.better.wire()

@@ -169,7 +169,7 @@ class FormPanel:
         return {self.picker: gr.update(choices=sorted(names)), self.fields["continue_from"]: shown}
 
     def model_changed(self, values: Updates) -> Updates:
-        """Rate, version, pitch guidance or encoder: the bases follow, v1 has no 32k."""
+        """Rate, version, pitch guidance, encoder or sizes: the bases follow, v1 has no 32k."""
         form = self.form(values)
         facts = self.facts(form.experiment)
         form = replace(form, sample_rate=facts.sample_rate or form.sample_rate)
