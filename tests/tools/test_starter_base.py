@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from infer.jobs.events import Metric
 from infer.lib.checkpoint import read_training
 from infer.lib.errors import BadInput
 from infer.stages.train import state
@@ -40,6 +41,17 @@ def test_the_pair_goes_on_from_what_the_generator_learnt_alone(experiment):
     train(experiment, 1, alone=True)
     losses = train(experiment, 2, alone=False)
     assert len(losses) == 1 and losses[0]["loss_disc"] > 0
+
+
+def test_the_log_tells_the_rate_of_the_run_rather_than_that_of_the_configuration(experiment):
+    recorder = Recorder()
+    options = make_options(experiment, total_epoch=1, save_every_epoch=1, log_interval=1)
+    options = train_base.BaseOptions(**vars(options), alone=True, learning_rate=2e-3, last_learning_rate=2e-3)
+    train_base.run(options, recorder)
+    rates = [
+        event.values["learning_rate"] for event in recorder.of(Metric) if "learning_rate" in event.values
+    ]
+    assert rates == pytest.approx([2e-3 * (n + 1) / train_base.WARM_UP for n in range(4)])
 
 
 def test_alone_refuses_what_needs_a_loss_scale(experiment):

@@ -31,7 +31,6 @@ from infer.stages.train import run as stage
 from infer.stages.train.batch import Batch
 from infer.stages.train.loop import Step, recorded, stepper
 from infer.stages.train.losses import KlStats, Losses
-from infer.stages.train.optimizers import set_rate
 from infer.stages.train.options import TrainOptions
 from infer.stages.train.state import Training
 from infer.stages.train.step import StepResult, Windows, detached, forward
@@ -86,9 +85,7 @@ def _with_rate(step: Step, training: Training, rate: Callable[[int], float]) -> 
     counted = itertools.count()
 
     def stepped(batch: Batch, draws: Draws, **how: bool) -> StepResult:
-        now = rate(next(counted))
-        for optimizer in (training.optimizers.generator, training.optimizers.discriminator):
-            set_rate(optimizer, now)
+        training.set_rate(rate(next(counted)))
         return step(batch, draws, **how)
 
     return stepped

@@ -65,7 +65,7 @@ class Loop:
     def _epoch(self, epoch: int) -> None:
         training, around = self.training, self.around
         began_s = around.clock.elapsed_s
-        training.set_learning_rate(epoch)
+        training.set_rate(training.learning_rate(epoch))
         for number in range(training.progress.batch, self.per_epoch):
             self._one_step(epoch, number)
         training.progress.epoch, training.progress.batch = epoch, 0
@@ -124,7 +124,7 @@ class Loop:
         training, around = self.training, self.around
         means = training.nets.team.mean(_row(result)).tolist()
         self.last_losses = dict(zip(Tally.NAMES, means, strict=True))
-        step, rate = training.progress.step, training.learning_rate(epoch)
+        step, rate = training.progress.step, training.rate
         around.log.say(f"Train Epoch: {epoch} [{100 * number / self.per_epoch:.0f}%]")
         around.log.say(str([step, rate]))
         around.log.say(loss_line(self.last_losses))

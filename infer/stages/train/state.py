@@ -53,6 +53,7 @@ class Training:
     settings: StepSettings
     progress: Progress
     notes: list[str] = field(default_factory=list)  # what was loaded, for the log
+    rate: float = 0.0  # learning rate of the latest step, for the log
 
     @property
     def device(self) -> torch.device:
@@ -63,9 +64,10 @@ class Training:
         train = self.plan.config.train
         return train.learning_rate * train.lr_decay ** (epoch - 1)
 
-    def set_learning_rate(self, epoch: int) -> None:
+    def set_rate(self, rate: float) -> None:
         for optimizer in (self.optimizers.generator, self.optimizers.discriminator):
-            set_rate(optimizer, self.learning_rate(epoch))
+            set_rate(optimizer, rate)
+        self.rate = rate
 
     def save(self) -> int:
         """Writes the pair of checkpoints; returns the number in their names."""
