@@ -43,6 +43,16 @@ def test_the_pair_goes_on_from_what_the_generator_learnt_alone(experiment):
     assert len(losses) == 1 and losses[0]["loss_disc"] > 0
 
 
+def test_what_is_spoken_from_the_content_is_learnt_by_its_sound(experiment, tmp_path):
+    losses = [
+        train(make_experiment(tmp_path / name), 1, alone=True, prior_share=share)[0]
+        for name, share in (("none", 0.0), ("some", 0.5), ("again", 0.5))
+    ]
+    assert losses[1] == losses[2] != losses[0]
+    with pytest.raises(ValueError, match="prior_share is 1.5"):
+        train_base.BaseOptions(experiment=tmp_path, prior_share=1.5)
+
+
 def test_the_log_tells_the_rate_of_the_run_rather_than_that_of_the_configuration(experiment):
     recorder = Recorder()
     options = make_options(experiment, total_epoch=1, save_every_epoch=1, log_interval=1)

@@ -5,8 +5,10 @@
 
 A generator and a discriminator that both know nothing teach each other little. So the generator first
 learns alone, from the distance of its spectrograms at several resolutions (as in Yamamoto et al. 2020); then
-the pair trains as a voice does. The learning rate falls with the time (a
-cosine), so that the last run of several ends at its lowest point.
+the pair trains as a voice does. A share of each batch is spoken from its content, through the prior's mean
+and the reversed flow, so that what a conversion does is learnt itself (Tan et al. 2022 have such a loss on
+the latent; here it is the spectrograms'). The learning rate falls with the time (a cosine), so that the last
+run of several ends at its lowest point.
 """
 
 import itertools
@@ -48,11 +50,14 @@ class BaseOptions(TrainOptions):
     alone: bool = option(False, help="the generator alone, without a discriminator")
     learning_rate: float = option(2e-4, help="learning rate at the beginning of this run")
     last_learning_rate: float = option(1e-4, help="learning rate at its time limit")
+    prior_share: float = option(0.5, help="of a batch, 0..1: spoken from the content, not from the recording")
 
     def __post_init__(self):
         super().__post_init__()
         if len(self.gpu_list) > 1:
             raise ValueError("the base trains on one GPU: leave --gpus away")
+        if not 0 <= self.prior_share <= 1:
+            raise ValueError(f"prior_share is {self.prior_share}, but must be 0..1")
 
 
 def run(options: BaseOptions, report: Report) -> dict:
@@ -64,6 +69,7 @@ def run(options: BaseOptions, report: Report) -> dict:
     began = time.monotonic()
 
     def make_step(training: Training) -> Step:
+        training.settings = replace(training.settings, prior_share=options.prior_share)
         step = recorded(partial(alone_step, training), training) if options.alone else stepper(training)
         return _with_rate(step, training, lambda n: rate_at(options, time.monotonic() - began, n))
 

@@ -85,8 +85,13 @@ class Synthesizer(nn.Module):
         *,
         speaker_ids: torch.Tensor,
         draws: Draws | None = None,
+        from_prior: int = 0,
     ) -> TrainOutput:
-        """One training pass: content [B, T, D], lengths [B], pitch [B, T], spectrogram [B, F, T], ids [B]."""
+        """One training pass: content [B, T, D], lengths [B], pitch [B, T], spectrogram [B, F, T], ids [B].
+
+        The last `from_prior` clips are spoken from their content by the prior's mean, as a conversion without
+        noise does, instead of from the posterior.
+        """
         draws = draws or Draws()
         speaker = self.emb_g(speaker_ids).unsqueeze(2)  # [B, G, 1]
         m_p, logs_p, content_mask = self.enc_p(content, _coarse(pitch), lengths)
@@ -97,7 +102,12 @@ class Synthesizer(nn.Module):
         starts = draws.starts
         if starts is None:
             starts = _random_starts(spec_lengths, self.spec.segment_frames)
-        window = cut_windows(z, starts, self.spec.segment_frames)
+        spoken = z
+        if from_prior:
+            mask, own = spec_mask[-from_prior:], speaker[-from_prior:]
+            said = self.flow(m_p[-from_prior:] * mask, mask, own, reverse=True) * mask
+            spoken = torch.cat((z[:-from_prior], said))
+        window = cut_windows(spoken, starts, self.spec.segment_frames)
         f0_hz = None if pitch is None else cut_windows(pitch.hz, starts, self.spec.segment_frames)
         audio = self.dec(window, f0_hz, speaker, draws.source)
         return TrainOutput(audio, starts, content_mask, spec_mask, z, z_p, m_p, logs_p, m_q, logs_q)

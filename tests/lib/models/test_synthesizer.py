@@ -160,8 +160,8 @@ def test_randomness_not_given_is_drawn_prior_first_then_source():
     assert torch.equal(case.infer(voice), expected)
 
 
-def train_pass(voice: Synthesizer, case: Case, **changes):
-    case.draws = dataclasses.replace(case.draws, source=None, **changes)
+def train_pass(voice: Synthesizer, case: Case, from_prior: int = 0, **changes):
+    case.draws = dataclasses.replace(case.draws, **{"source": None, **changes})
     torch.manual_seed(1)
     return voice(
         case.content,
@@ -171,6 +171,7 @@ def train_pass(voice: Synthesizer, case: Case, **changes):
         case.lengths,
         speaker_ids=case.speaker_ids,
         draws=case.draws,
+        from_prior=from_prior,
     )
 
 
@@ -194,6 +195,21 @@ def test_training_output_shapes_and_windows():
     assert output.spec_mask.sum(dim=(1, 2)).tolist() == [14, 9]
     assert (output.starts >= 0).all()
     assert (output.starts <= case.lengths - 6).all()
+
+
+def test_clips_spoken_from_the_prior_are_a_conversion_without_noise():
+    voice = tiny_voice(posterior=True, segment_frames=12)
+    case, starts = Case(voice.spec, frames=12, batch=3), torch.zeros(3, dtype=torch.long)
+    given = {"starts": starts, "source": case.draws.source}
+    converted = case.infer(voice, noise_scale=0.0)
+    plain = train_pass(voice, case, **given)
+    mixed = train_pass(voice, case, from_prior=2, **given)
+    assert peak_error(mixed.audio[1:, 0].detach(), converted[1:]) < 1e-5
+    assert peak_error(mixed.audio[:1].detach(), plain.audio[:1].detach()) < 1e-6
+    assert peak_error(mixed.audio[1:].detach(), plain.audio[1:].detach()) > 1e-2
+    assert torch.equal(mixed.z_p, plain.z_p)  # what the latent's own loss sees
+    mixed.audio[1:].square().sum().backward()
+    assert any(p.grad.abs().max() > 0 for p in voice.enc_p.parameters() if p.grad is not None)
 
 
 def test_checkpointing_changes_memory_but_no_gradient():
