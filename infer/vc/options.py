@@ -35,6 +35,9 @@ class ConvertOptions:
     protect: float = option(0.33, help="protects consonants and breath, 0..0.5; 0.5 is off")
     f0_file: Path | None = option(None, help="pitch curve to use instead: lines of seconds,hz")
     save_f0: bool = option(False, help="write the pitch curve beside the result too, as NAME.f0.csv")
+    noise_scale: float | None = option(
+        None, help="variation of the voice, 0..1; less is clearer (default: as its file says, else 0.67)"
+    )
     fill_unvoiced: bool | None = option(
         None, help="interpolate pitch over unvoiced sound, as RVC 2.3 does (default: as the voice file says)"
     )
@@ -45,6 +48,7 @@ class ConvertOptions:
     def __post_init__(self):
         _within("index_rate", self.index_rate, 0, 1)
         _within("rms_mix_rate", self.rms_mix_rate, 0, 1)
+        _within("noise_scale", self.noise_scale or 0, 0, 1)
         _within("protect", self.protect, 0, PROTECT_OFF)
         _within("f0_up_key", self.f0_up_key, -60, 60)
         _within("filter_radius", self.filter_radius, 0, 100)

@@ -118,7 +118,7 @@ class PieceConverter:
     def _synthesize(self, features: torch.Tensor, pitch: F0Curve | None, start: int) -> np.ndarray:
         voice, speaker = self.kit.voice, self.options.speaker_id
         draws = self.noise(voice.spec, len(features), start)
-        audio = voice.synthesize(features, pitch, speaker, draws)
+        audio = voice.synthesize(features, pitch, speaker, draws, self.options.noise_scale)
         if np.isfinite(audio).all():
             return audio
         if voice.dtype == torch.float32:

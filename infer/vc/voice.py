@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from infer.lib import checkpoint
-from infer.lib.checkpoint_layout import first_named, names_of
+from infer.lib.checkpoint_layout import first_named, names_of, noise_scale_of
 from infer.lib.errors import BadInput
 from infer.lib.f0.curve import F0Curve
 from infer.lib.models.spec import ModelSpec
-from infer.lib.models.synthesizer import Draws, Pitch, Synthesizer
+from infer.lib.models.synthesizer import NOISE_SCALE, Draws, Pitch, Synthesizer
 from infer.lib.models.unfilled import unfilled
 from infer.lib.starter_files import voice_name
 
@@ -38,6 +38,7 @@ class Voice:
     fill_unvoiced: bool = False
     info: str = ""
     speaker_names: tuple[str, ...] = ()  # by number, "" for one without; () if none is told
+    noise_scale: float = NOISE_SCALE
 
     @classmethod
     def load(cls, path: Path, device: str = "cpu", precision: str = "fp32") -> "Voice":
@@ -49,7 +50,7 @@ class Voice:
         cls, file: "checkpoint.VoiceFile", path: Path, device: str = "cpu", precision: str = "fp32"
     ) -> "Voice":
         """What was read from `path`, on a device."""
-        dtype = dtype_of(device, precision)
+        dtype, told = dtype_of(device, precision), noise_scale_of(file.extra)
         return cls(
             path=path,
             spec=file.spec,
@@ -60,6 +61,7 @@ class Voice:
             fill_unvoiced=bool(file.fill_unvoiced),
             info=file.info,
             speaker_names=names_of(file.extra),
+            noise_scale=NOISE_SCALE if told is None else told,
         )
 
     @property
@@ -91,13 +93,24 @@ class Voice:
 
     @torch.inference_mode()
     def synthesize(
-        self, features: torch.Tensor, pitch: F0Curve | None, speaker_id: int, draws: Draws | None = None
+        self,
+        features: torch.Tensor,
+        pitch: F0Curve | None,
+        speaker_id: int,
+        draws: Draws | None = None,
+        noise_scale: float | None = None,
     ) -> np.ndarray:
-        """Audio [T * hop] float32 of features [T, D]; `pitch` has T frames, None iff the voice uses none."""
+        """Audio [T * hop] float32 of features [T, D]; `pitch` has T frames, None iff the voice uses none.
+
+        `noise_scale` None is the voice's own.
+        """
+        scale = self.noise_scale if noise_scale is None else noise_scale
         content = features.to(self.device, self.dtype)[None]  # [1, T, D]
         lengths = torch.tensor([content.shape[1]], device=self.device)
         speaker = torch.tensor([speaker_id], device=self.device)
-        audio = self.net.infer(content, lengths, self._pitch(pitch), speaker, self._placed(draws))
+        audio = self.net.infer(
+            content, lengths, self._pitch(pitch), speaker, self._placed(draws), noise_scale=scale
+        )
         return audio.reshape(-1).float().cpu().numpy()
 
     @cached_property

@@ -17,6 +17,7 @@ from infer.lib.content.starter import StarterNetwork
 from infer.lib.errors import BadInput
 from infer.lib.speaker_index import load_speaker
 from infer.lib.voice_header import read_header
+from infer.vc.voice import Voice
 from tests.lib.content.test_starter import WEIGHTS
 from tests.lib.tiny_voices import tiny_checkpoint, tiny_spec
 from tools.starter import compare_int8, pack
@@ -58,12 +59,13 @@ def experiment(tmp_path):
 
 def test_a_checkpoint_becomes_the_base(generator, speakers, tmp_path, events):
     argv = [f"--generator={generator}", f"--speakers={speakers}", f"--output={tmp_path / 'out'}"]
-    assert pack.main([*argv, "--licence=CC0", "--info=two speakers"]) == 0
+    assert pack.main([*argv, "--licence=CC0", "--info=two speakers", "--noise-scale=0.25"]) == 0
     path = tmp_path / "out/base_v2_40k_f0.safetensors"
     header = read_header(path)
     assert header.speaker_names == ("Kathleen", "", "Thorsten")
     assert (header.encoder, header.licence, header.info) == (ENCODER, "CC0", "two speakers")
     assert header.extra["speaker_median_hz"] == [0.0, 0.0, 118.4]
+    assert Voice.load(path).noise_scale == 0.25
     stored, _ = checkpoint.read_packed(path, "generator")
     assert stored.keys() == checkpoint.read_training(generator).model.keys()
 

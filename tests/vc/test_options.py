@@ -16,6 +16,7 @@ def test_defaults_are_the_page_of_rvc():
         0.33,
     )
     assert (options.f0_method, options.resample_sr, options.fill_unvoiced) == ("auto", 0, None)
+    assert options.noise_scale is None  # the voice's own
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,7 @@ def test_defaults_are_the_page_of_rvc():
     [
         {"index_rate": 1.1},
         {"protect": 0.6},
+        {"noise_scale": 1.5},
         {"rms_mix_rate": -0.1},
         {"rms_mix_rate": float("nan")},
         {"f0_up_key": 100},
@@ -41,7 +43,9 @@ def test_each_value_is_checked_and_named(wrong):
 
 
 def test_survives_the_command_line():
-    options = ConvertOptions(f0_up_key=-12, protect=0.5, fill_unvoiced=False, seed=-1, f0_method="pm")
+    options = ConvertOptions(
+        f0_up_key=-12, protect=0.5, fill_unvoiced=False, seed=-1, f0_method="pm", noise_scale=0.0
+    )
     assert parse(ConvertOptions, to_argv(options)) == options
 
 

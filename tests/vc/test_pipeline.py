@@ -187,10 +187,10 @@ def failing(voice, monkeypatch, error, fits=lambda frames: False):
     """`voice.synthesize` raises `error` for pieces that do not fit."""
     synthesize = Voice.synthesize
 
-    def patched(self, features, pitch, speaker, draws=None):
+    def patched(self, features, pitch, speaker, draws=None, noise_scale=None):
         if self is voice and not fits(len(features)):
             raise error
-        return synthesize(self, features, pitch, speaker, draws)
+        return synthesize(self, features, pitch, speaker, draws, noise_scale)
 
     monkeypatch.setattr(Voice, "synthesize", patched)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from infer.lib import content, f0
+from infer.lib.checkpoint_layout import NOISE_SCALE, noise_scale_of
 from infer.lib.errors import BadCheckpoint, BadInput, MissingFile
 from infer.lib.f0.curve import F0Curve
 from infer.vc import noise, shelf
@@ -34,6 +35,24 @@ def test_speakers_sound_different(voice):
     features, pitch = torch.zeros(20, 768), F0Curve(np.full(20, 200.0))
     sounds = [voice.synthesize(features, pitch, speaker, noise.none(voice.spec, 20, 0)) for speaker in (0, 1)]
     assert not np.allclose(*sounds)
+
+
+def test_the_noise_of_the_voice_is_what_was_asked_for_else_what_its_file_says_else_rvcs(voice):
+    features, pitch = torch.zeros(20, 768), F0Curve(np.full(20, 200.0))
+    draws = noise.seeded(1)(voice.spec, 20, 0)
+
+    def sound(scale=None, of=voice, prior=1.0):
+        return of.synthesize(features, pitch, 0, replace(draws, prior=draws.prior * prior), scale)
+
+    assert np.allclose(sound(), sound(0.66666)) and not np.allclose(sound(), sound(0.0))
+    told = replace(voice, noise_scale=0.0)
+    assert np.allclose(sound(of=told), sound(1.0, prior=0.0))
+    assert np.allclose(sound(0.5, of=told), sound(1.0, prior=0.5), atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [True, -0.1, 7, "0.3", None, float("nan")])
+def test_a_noise_that_is_none_is_passed_over(value):
+    assert noise_scale_of({NOISE_SCALE: value}) is None
 
 
 def test_noise_depends_on_seed_and_place_only():

@@ -23,6 +23,7 @@ from infer.jobs.stage import stage_main
 from infer.lib import checkpoint, retrieval
 from infer.lib.checkpoint_layout import (
     MEDIAN_HZ,
+    NOISE_SCALE,
     SPEAKER_MEDIANS,
     SPEAKER_NAMES,
     plain_names,
@@ -54,6 +55,7 @@ class PackOptions:
     encoder_name: str = option("", help="encoder of the base and index (default: as recorded)")
     info: str = option("", help="what the base says about itself")
     licence: str = option("", help="licence of the base")
+    noise_scale: float | None = option(None, help="noise that suits the base, 0..1 (default: RVC's)")
     rows: int = option(1500, help="rows of the index for a speaker, at most")
     rows_of: int = option(-1, help="speaker whose content indexes all of them (default: each their own)")
     output: Path = option(REPO / "assets" / "starter", help="folder for the files")
@@ -138,6 +140,8 @@ def pack_base(options: PackOptions, speakers: dict[int, Speaker], report: Report
     }  # fmt: skip
     if options.licence:
         notes["licence"] = options.licence
+    if options.noise_scale is not None:
+        notes[NOISE_SCALE] = options.noise_scale
     path = options.output / BASE_FILE
     stored = checkpoint.write_packed(path, model, GENERATOR, **{VOICE_KEY: json.dumps(notes)})
     _tell(path, model, stored, report)
