@@ -12,7 +12,9 @@ SAMPLE_RATE_16K = 16000
 def temporary_files(tmp_path_factory):
     """What programs under test leave in the system's temporary folder goes with the tests' own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
+        folder = str(tmp_path_factory.mktemp("tmp"))
+        for name in ("TMPDIR", "TEMP", "TMP"):
+            patch.setenv(name, folder)
         patch.setattr(tempfile, "tempdir", None)  # to be read again
         yield
 

@@ -19,7 +19,7 @@ KEY_ORDERS = {
 }
 MEDIAN_HZ, SPEAKER_NAMES = "median_hz", "speaker_names"  # kept among the extras of a voice
 SPEAKER_MEDIANS = "speaker_median_hz"  # by number, 0 where it is not told
-NOISE_SCALE = "noise_scale"  # the best share of the prior's deviation; RVC's where it is not told
+NOISE_KEY = "noise_scale"  # the best share of the prior's deviation; RVC's where it is not told
 MAX_LAYERS, MAX_SIZE = 64, 2**20
 MAX_NAME = 100
 SPEAKER_TABLE, CONTENT_LAYER = "emb_g.weight", "enc_p.emb_phone.weight"
@@ -113,7 +113,7 @@ def speaker_median(extra: Mapping, speaker_id: int) -> float | None:
 
 def noise_scale_of(extra: Mapping) -> float | None:
     """The noise that suits the voice, 0..1; None if it is not told."""
-    value = extra.get(NOISE_SCALE)
+    value = extra.get(NOISE_KEY)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and 0 <= value <= 1 else None
 

@@ -25,7 +25,7 @@ def bases(
     options: TrainAllOptions, experiment: Experiment, report: Report, encoder: str | None = None
 ) -> dict[str, str]:
     """The pretrained pair: what was asked for, else RVC's or the starter's where the clips are encoded as its
-    were. RVC's is preferred.
+    were. RVC's is preferred. Its discriminator goes with a generator that is trained, and not the starter's.
 
     `encoder` (hubert or starter) is the one they will be encoded with; None: the one that is recorded.
     Raises MissingFile where the starter base was asked for and is gone.
@@ -33,12 +33,16 @@ def bases(
     encoder = encoder or experiment.read_settings().encoder or "hubert"
     generator, discriminator = options.pretrain_g, options.pretrain_d
     if generator == AUTO:
-        rvcs = _standard(options, "G", encoder) if _is_standard(options, experiment) else ""
+        rvcs = _standard(options, "G", encoder) if has_standard_sizes(options, experiment) else ""
         generator = rvcs or str(fitting_starter(options, experiment, encoder) or NONE)
     elif generator == STARTER:
         generator = str(_required_starter(options))
     if discriminator == AUTO:
-        alone = generator in ("", NONE, str(starter_base(assets_of(options))))  # RVC's would not fit them
+        alone = generator in (
+            "",
+            NONE,
+            str(starter_base(assets_of(options))),
+        )  # RVC's would be far ahead of them
         discriminator = "" if alone else _standard(options, "D", encoder)
     chosen = {"pretrain_g": generator, "pretrain_d": discriminator}
     chosen = {name: "" if path == NONE else path for name, path in chosen.items()}
@@ -70,7 +74,7 @@ def fitting_starter(options: TrainAllOptions, experiment: Experiment, encoder: s
     header = read_header(path)
     if (header.version, header.sample_rate, header.use_f0) != (options.version, options.rate, options.use_f0):
         return None
-    if not _is_standard(options, experiment):
+    if not has_standard_sizes(options, experiment):
         return None
     wanted = header.encoder or ""
     if encoder == STARTER:
@@ -83,7 +87,7 @@ def assets_of(options: TrainAllOptions) -> Path:
     return options.assets or REPO / "assets"
 
 
-def _is_standard(options: TrainAllOptions, experiment: Experiment) -> bool:
+def has_standard_sizes(options: TrainAllOptions, experiment: Experiment) -> bool:
     """Whether the networks to train have the sizes of RVC's, as the base has."""
     file = options.config or experiment.config_file
     sizes = standard_config(options.version, options.rate).model

@@ -25,7 +25,9 @@ class TrainAllOptions(TrainOptions):
         aliases=("-pg", "--pretrainG"),
     )
     pretrain_d: str = option(
-        "auto", help="pretrained discriminator, likewise", aliases=("-pd", "--pretrainD")
+        "auto",
+        help="pretrained discriminator, likewise; auto: none for a G from scratch",
+        aliases=("-pd", "--pretrainD"),
     )
     f0_method: str = option(AUTO, help="pitch method", choices=(AUTO, *METHODS), aliases=("--f0method",))
     fill_unvoiced: bool = option(False, help="draw lines through unvoiced frames, as RVC 2.3 does")

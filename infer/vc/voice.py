@@ -50,7 +50,8 @@ class Voice:
         cls, file: "checkpoint.VoiceFile", path: Path, device: str = "cpu", precision: str = "fp32"
     ) -> "Voice":
         """What was read from `path`, on a device."""
-        dtype, told = dtype_of(device, precision), noise_scale_of(file.extra)
+        dtype = dtype_of(device, precision)
+        told = noise_scale_of(file.extra)
         return cls(
             path=path,
             spec=file.spec,

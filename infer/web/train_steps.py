@@ -136,13 +136,23 @@ def pretrained(form: TrainForm, home: Home) -> tuple[str, str]:
     """The bases for the choices of the form, RVC's or the starter's, as paths from the project's folder; ""
     where none fits."""
     try:
-        options = options_of(replace(form, pretrain_g="", pretrain_d=""), home, "cpu")
+        options = options_of(replace(form, pretrain_g="", pretrain_d="", config=""), home, "cpu")
         options = replace(options, pretrain_g=bases.AUTO, pretrain_d=bases.AUTO)
         family = encoder_family(form.encoder or "auto", home.assets)
         found = bases.bases(options, experiment_of(home, form.experiment), silent, family)
     except (RvcError, ValueError):
         return "", ""  # a start says what is wrong
     return tuple(shown(Path(path), home) if path else "" for path in found.values())
+
+
+def sizes_differ(form: TrainForm, home: Home) -> bool:
+    """Whether the hyper-parameter file has other sizes than the bases that the form proposes."""
+    try:
+        options = options_of(form, home, "cpu")
+        experiment = experiment_of(home, form.experiment)
+        return bool(form.config) and not bases.has_standard_sizes(options, experiment)
+    except (RvcError, ValueError):
+        return False  # a start says what is wrong
 
 
 def shown(path: Path, home: Home) -> str:

@@ -72,7 +72,10 @@ def test_rvcs_bases_come_first_where_hubert_encodes(options, events):
     assert chosen(options, events, encoder="hubert")["pretrain_g"] == "f0G40k.pth"
     config = options.assets / "small.json"
     config.write_text(json.dumps(tiny_config()), encoding="utf-8")
-    assert chosen(replace(options, config=config), events, encoder="hubert") == NONE
+    for scratch in (replace(options, config=config), replace(options, pretrain_g="none")):
+        assert chosen(scratch, events, encoder="hubert") == NONE  # no discriminator either
+    own = replace(options, pretrain_g="mine.pth")
+    assert chosen(own, events, encoder="hubert") == {"pretrain_g": "mine.pth", "pretrain_d": "f0D40k.pth"}
     assert chosen(options, events, encoder="starter") == STARTER
 
 

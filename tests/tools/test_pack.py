@@ -127,6 +127,12 @@ def test_speakers_beyond_the_table_and_unreadable_lists_are_refused(generator, t
     assert read_speakers(names) == {1: Speaker("Ann")}
 
 
+@pytest.mark.parametrize("scale", [5.0, -0.1, float("nan")])
+def test_a_noise_that_nobody_would_heed_is_refused(scale):
+    with pytest.raises(ValueError, match="noise_scale"):
+        PackOptions(generator="G.pth", noise_scale=scale)
+
+
 def test_options_are_arguments_and_nothing_to_do_is_refused(tmp_path):
     options = PackOptions(generator=tmp_path / "G 1.pth", rows=9)
     assert parse(PackOptions, to_argv(options)) == options

@@ -1,11 +1,14 @@
 """The recipe of the base: the generator learns alone, then the pair; the rate falls with the time."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from infer.jobs.events import Metric
 from infer.lib.checkpoint import read_training
 from infer.lib.errors import BadInput
+from infer.lib.models.synthesizer import Draws
 from infer.stages.train import state
 from infer.stages.train.tally import Tally
 from tests.stages.train.tiny import Recorder, TinyDiscriminator, make_experiment, make_options
@@ -51,6 +54,20 @@ def test_what_is_spoken_from_the_content_is_learnt_by_its_sound(experiment, tmp_
     assert losses[1] == losses[2] != losses[0]
     with pytest.raises(ValueError, match="prior_share is 1.5"):
         train_base.BaseOptions(experiment=tmp_path, prior_share=1.5)
+
+
+def test_about_the_share_of_every_place_in_a_batch_is_spoken_from_the_content():
+    batch, seen = SimpleNamespace(frames=[9, 8, 7, 6], content=torch.zeros(1)), []
+
+    def step(batch, draws, **how):
+        seen.append(draws.from_prior)
+
+    stepped = train_base._with_prior(step, 0.25, seed=1)
+    for _ in range(400):
+        stepped(batch, Draws())
+    shares = torch.stack(seen).float().mean(0)  # [4]: clips lie in a batch by their length
+    assert ((shares > 0.18) & (shares < 0.32)).all(), shares
+    assert train_base._with_prior(step, 0.0, seed=1) is step
 
 
 def test_the_log_tells_the_rate_of_the_run_rather_than_that_of_the_configuration(experiment):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from infer.lib import content, f0
-from infer.lib.checkpoint_layout import NOISE_SCALE, noise_scale_of
+from infer.lib.checkpoint_layout import NOISE_KEY, noise_scale_of
 from infer.lib.errors import BadCheckpoint, BadInput, MissingFile
 from infer.lib.f0.curve import F0Curve
 from infer.vc import noise, shelf
@@ -52,7 +52,7 @@ def test_the_noise_of_the_voice_is_what_was_asked_for_else_what_its_file_says_el
 
 @pytest.mark.parametrize("value", [True, -0.1, 7, "0.3", None, float("nan")])
 def test_a_noise_that_is_none_is_passed_over(value):
-    assert noise_scale_of({NOISE_SCALE: value}) is None
+    assert noise_scale_of({NOISE_KEY: value}) is None
 
 
 def test_noise_depends_on_seed_and_place_only():

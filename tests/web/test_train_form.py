@@ -9,7 +9,6 @@ import pytest
 
 from infer.jobs.experiment import Experiment
 from infer.lib.errors import RvcError
-from infer.lib.models.spec import standard_config
 from infer.stages.chain_options import TrainAllOptions
 from infer.web.train_facts import ExperimentFacts, facts_of, held_out, restored_form, saved_voices
 from infer.web.train_form import (
@@ -326,16 +325,6 @@ def test_without_hubert_the_starter_base_is_the_default(with_bases):
     assert pretrained(replace(form, encoder=""), with_bases)[0].startswith("assets/starter/")
     assert pretrained(replace(form, sample_rate="48k"), with_bases) == ("", "")
     assert is_standard_base("assets/starter/base_v2_40k_f0.safetensors", with_bases)
-
-
-def test_a_base_is_proposed_for_rvcs_sizes_only(with_bases, tmp_path):
-    proposed = pretrained(TrainForm(), with_bases)
-    standard = standard_config("v2", 40000)
-    for name, change in (("same", {}), ("other", {"hidden_channels": 96})):
-        config = replace(standard, model=standard.model | change)
-        (tmp_path / name).write_text(config.to_json(), encoding="utf-8")
-    assert pretrained(TrainForm(config=str(tmp_path / "same")), with_bases) == proposed != ("", "")
-    assert pretrained(TrainForm(config=str(tmp_path / "other")), with_bases) == ("", "")
 
 
 def test_a_base_of_the_users_is_told_from_rvcs(with_bases):

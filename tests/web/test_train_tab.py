@@ -12,6 +12,7 @@ import pytest
 from infer.jobs.detached import Job
 from infer.jobs.events import Metric
 from infer.lib.errors import RvcError
+from infer.lib.models.spec import standard_config
 from infer.web.i18n import LANGUAGES, say
 from infer.web.machine import Device, Facts
 from infer.web.page import Page
@@ -505,6 +506,23 @@ def test_recordings_are_processed_by_a_job_that_is_not_the_page(tmp_path):
     shown = tab.run.look(values_of(tab, form))
     assert "rvc-verdict rvc-bad" in value(shown[tab.run.report])
     assert shown[tab.form.confirm]["visible"]
+
+
+def test_a_base_that_the_hyper_parameter_file_leaves_unused_is_told(page, tab, tmp_path):
+    demo_voices(page.home.assets)
+    form = tab.form.with_bases(TrainForm("new", encoder="starter"))
+    standard = standard_config("v2", 40000)
+    told = {}
+    for name, change in (("same", {}), ("other", {"hidden_channels": 96})):
+        config = replace(standard, model=standard.model | change)
+        (tmp_path / name).write_text(config.to_json(), encoding="utf-8")
+        noted = tab.form.annotated(values_of(tab, replace(form, config=str(tmp_path / name))))
+        told[name] = noted[tab.form.bases_note]["value"]
+    missing = tab.form.annotated(values_of(tab, replace(form, config=str(tmp_path / "none"))))
+    assert "from scratch" in told["other"]
+    assert "starter base" in told["same"] and told["same"] == missing[tab.form.bases_note]["value"]
+    own = replace(form, pretrain_g="/mine/G.pth", config=str(tmp_path / "other"))
+    assert "other sizes" not in tab.form.annotated(values_of(tab, own))[tab.form.bases_note]["value"]
 
 
 def test_the_starter_base_is_told_and_rvcs_models_are_offered(page, tab):

@@ -23,7 +23,7 @@ from infer.jobs.stage import stage_main
 from infer.lib import checkpoint, retrieval
 from infer.lib.checkpoint_layout import (
     MEDIAN_HZ,
-    NOISE_SCALE,
+    NOISE_KEY,
     SPEAKER_MEDIANS,
     SPEAKER_NAMES,
     plain_names,
@@ -63,6 +63,8 @@ class PackOptions:
     def __post_init__(self):
         if self.rows < 2:
             raise ValueError(f"rows is {self.rows}, but must be at least 2")
+        if self.noise_scale is not None and not 0 <= self.noise_scale <= 1:
+            raise ValueError(f"noise_scale is {self.noise_scale}, but must be 0..1")
         if not (self.encoder or self.generator or self.experiment):
             raise ValueError("say what to pack: --encoder, --generator or --experiment")
         if self.experiment and not self.speakers:
@@ -141,7 +143,7 @@ def pack_base(options: PackOptions, speakers: dict[int, Speaker], report: Report
     if options.licence:
         notes["licence"] = options.licence
     if options.noise_scale is not None:
-        notes[NOISE_SCALE] = options.noise_scale
+        notes[NOISE_KEY] = options.noise_scale
     path = options.output / BASE_FILE
     stored = checkpoint.write_packed(path, model, GENERATOR, **{VOICE_KEY: json.dumps(notes)})
     _tell(path, model, stored, report)

@@ -5,10 +5,9 @@
 
 A generator and a discriminator that both know nothing teach each other little. So the generator first
 learns alone, from the distance of its spectrograms at several resolutions (as in Yamamoto et al. 2020); then
-the pair trains as a voice does. A share of each batch is spoken from its content, through the prior's mean
-and the reversed flow, so that what a conversion does is learnt itself (Tan et al. 2022 have such a loss on
-the latent; here it is the spectrograms'). The learning rate falls with the time (a cosine), so that the last
-run of several ends at its lowest point.
+the pair trains as a voice does. A share of the clips is spoken from their content, through the prior's mean
+and the reversed flow, so that what a conversion does is learnt itself (as in Tan et al. 2022). The learning
+rate falls with the time (a cosine), so that the last run of several ends at its lowest point.
 """
 
 import itertools
@@ -19,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import torch
 
 import config
@@ -50,7 +50,9 @@ class BaseOptions(TrainOptions):
     alone: bool = option(False, help="the generator alone, without a discriminator")
     learning_rate: float = option(2e-4, help="learning rate at the beginning of this run")
     last_learning_rate: float = option(1e-4, help="learning rate at its time limit")
-    prior_share: float = option(0.5, help="of a batch, 0..1: spoken from the content, not from the recording")
+    prior_share: float = option(
+        0.5, help="of the clips, 0..1: spoken from the content, not from the recording"
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -69,8 +71,8 @@ def run(options: BaseOptions, report: Report) -> dict:
     began = time.monotonic()
 
     def make_step(training: Training) -> Step:
-        training.settings = replace(training.settings, prior_share=options.prior_share)
         step = recorded(partial(alone_step, training), training) if options.alone else stepper(training)
+        step = _with_prior(step, options.prior_share, options.seed)
         return _with_rate(step, training, lambda n: rate_at(options, time.monotonic() - began, n))
 
     return stage.run(options, report, make_step)
@@ -85,6 +87,19 @@ def rate_at(options: BaseOptions, seconds: float, steps: int) -> float:
     height = 0.5 * (1 + math.cos(math.pi * done))
     rate = options.last_learning_rate + (options.learning_rate - options.last_learning_rate) * height
     return rate * min(1.0, (steps + 1) / WARM_UP)
+
+
+def _with_prior(step: Step, share: float, seed: int) -> Step:
+    """The step, with a new choice of the clips that are spoken from the prior each time."""
+    if not share:
+        return step
+    rng = np.random.default_rng(seed)
+
+    def stepped(batch: Batch, draws: Draws, **how: bool) -> StepResult:
+        chosen = torch.from_numpy(rng.random(len(batch.frames)) < share).to(batch.content.device)
+        return step(batch, replace(draws, from_prior=chosen), **how)
+
+    return stepped
 
 
 def _with_rate(step: Step, training: Training, rate: Callable[[int], float]) -> Step:

@@ -34,6 +34,9 @@ class Draws:
     posterior: torch.Tensor | None = None  # [B, C, T] normal, training
     starts: torch.Tensor | None = None  # [B] long, first frame of each training window
     source: torch.Tensor | None = None  # [B, samples, 1] normal, both
+    from_prior: torch.Tensor | None = (
+        None  # [B] bool, training: clips spoken from the prior's mean; None: none
+    )
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,11 @@ class Synthesizer(nn.Module):
         *,
         speaker_ids: torch.Tensor,
         draws: Draws | None = None,
-        from_prior: int = 0,
     ) -> TrainOutput:
         """One training pass: content [B, T, D], lengths [B], pitch [B, T], spectrogram [B, F, T], ids [B].
 
-        The last `from_prior` clips are spoken from their content by the prior's mean, as a conversion without
-        noise does, instead of from the posterior.
+        The clips of `draws.from_prior` are spoken from their content by the prior's mean, as a conversion
+        without noise does, instead of from the posterior.
         """
         draws = draws or Draws()
         speaker = self.emb_g(speaker_ids).unsqueeze(2)  # [B, G, 1]
@@ -103,10 +105,9 @@ class Synthesizer(nn.Module):
         if starts is None:
             starts = _random_starts(spec_lengths, self.spec.segment_frames)
         spoken = z
-        if from_prior:
-            mask, own = spec_mask[-from_prior:], speaker[-from_prior:]
-            said = self.flow(m_p[-from_prior:] * mask, mask, own, reverse=True) * mask
-            spoken = torch.cat((z[:-from_prior], said))
+        if draws.from_prior is not None:
+            said = self.flow(m_p * spec_mask, spec_mask, speaker, reverse=True) * spec_mask
+            spoken = torch.where(draws.from_prior[:, None, None], said, z)
         window = cut_windows(spoken, starts, self.spec.segment_frames)
         f0_hz = None if pitch is None else cut_windows(pitch.hz, starts, self.spec.segment_frames)
         audio = self.dec(window, f0_hz, speaker, draws.source)

@@ -39,7 +39,6 @@ class StepSettings:
     precision: Precision
     c_mel: float = 45.0
     c_kl: float = 1.0
-    prior_share: float = 0.0  # of the clips in a batch, spoken from their content; RVC has none
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,6 @@ def forward(
             batch.lengths,
             speaker_ids=batch.speaker_ids,
             draws=draws,
-            from_prior=round(settings.prior_share * len(batch.lengths)),
         )
     made = output.audio.float()
     with settings.precision.exact():

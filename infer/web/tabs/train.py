@@ -78,8 +78,7 @@ class TrainTab:
             guarded(form.refreshed), inputs, [form.picker, form.fields["continue_from"]], **QUIET
         )
         model = [form.fields[name] for name in ("sample_rate", "version", "use_f0")]
-        typed = [form.fields[name] for name in ("encoder", "config")]
-        changes = [*(part.input for part in model), *(part.blur for part in typed)]
+        changes = [*(part.input for part in model), form.fields["encoder"].blur]
         gr.on(changes, guarded(form.model_changed), inputs, form.outputs, **QUIET)
         self._wire_notes()
         form.better.wire()
@@ -89,7 +88,8 @@ class TrainTab:
         form = self.form
         names = ("cache_in_gpu", "precision", "gradient_checkpointing", "pretrain_g", "pretrain_d")
         changes = [form.fields[name].change for name in names]
-        changes += [form.fields["total_epoch"].release, form.fields["train_gpus"].blur]
+        changes += [form.fields["total_epoch"].release]
+        changes += [form.fields[name].blur for name in ("train_gpus", "config")]
         gr.on(changes, guarded(form.annotated), form.inputs, form.outputs, **QUIET)
 
     def attached(self, values: Updates) -> dict[Any, Any]:

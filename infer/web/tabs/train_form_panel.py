@@ -21,7 +21,7 @@ from infer.web.tabs import train_layout as layout
 from infer.web.tabs.train_html import box, note
 from infer.web.train_facts import ExperimentFacts, facts_of, restored_form
 from infer.web.train_form import TrainForm, experiment_names, experiment_of, is_standard_base, taken_over
-from infer.web.train_steps import pretrained
+from infer.web.train_steps import pretrained, sizes_differ
 
 Updates = dict[Any, Any]
 
@@ -80,12 +80,6 @@ class FormPanel:
     @property
     def inputs(self) -> set:
         return {self.picker, self.confirm, *self.fields.values()}
-
-    @property
-    def note_inputs(self) -> set:
-        """What `noted` looks at. Few, and none whose choices change: a tick would meet old values there."""
-        names = ("total_epoch", "train_gpus", "precision", "cache_in_gpu", "gradient_checkpointing")
-        return {self.picker, *(self.fields[name] for name in (*names, "pretrain_g", "pretrain_d"))}
 
     @property
     def outputs(self) -> list:
@@ -169,7 +163,7 @@ class FormPanel:
         return {self.picker: gr.update(choices=sorted(names)), self.fields["continue_from"]: shown}
 
     def model_changed(self, values: Updates) -> Updates:
-        """Rate, version, pitch guidance, encoder or sizes: the bases follow, v1 has no 32k."""
+        """Rate, version, pitch guidance or encoder: the bases follow, v1 has no 32k."""
         form = self.form(values)
         facts = self.facts(form.experiment)
         form = replace(form, sample_rate=facts.sample_rate or form.sample_rate)
@@ -258,6 +252,9 @@ class FormPanel:
             return False  # a start says what is wrong
 
     def _about_bases(self, form: TrainForm, language: str) -> str:
+        proposed = all(is_standard_base(path, self.home) for path in (form.pretrain_g, form.pretrain_d))
+        if form.pretrain_g and proposed and sizes_differ(form, self.home):
+            return say(language, "train.base_of_other_sizes")
         if form.pretrain_g and is_demo(form.pretrain_g):
             return say(language, "train.starter_base")
         if form.pretrain_g and form.pretrain_d:
