@@ -38,11 +38,8 @@ def bases(
     elif generator == STARTER:
         generator = str(_required_starter(options))
     if discriminator == AUTO:
-        alone = generator in (
-            "",
-            NONE,
-            str(starter_base(assets_of(options))),
-        )  # RVC's would be far ahead of them
+        # RVC's would be far ahead of a generator that knows little.
+        alone = generator in ("", NONE, str(starter_base(assets_of(options))))
         discriminator = "" if alone else _standard(options, "D", encoder)
     chosen = {"pretrain_g": generator, "pretrain_d": discriminator}
     chosen = {name: "" if path == NONE else path for name, path in chosen.items()}

@@ -34,9 +34,7 @@ class Draws:
     posterior: torch.Tensor | None = None  # [B, C, T] normal, training
     starts: torch.Tensor | None = None  # [B] long, first frame of each training window
     source: torch.Tensor | None = None  # [B, samples, 1] normal, both
-    from_prior: torch.Tensor | None = (
-        None  # [B] bool, training: clips spoken from the prior's mean; None: none
-    )
+    from_prior: torch.Tensor | None = None  # [B] bool, training: which clips the prior's mean speaks
 
 
 @dataclass(frozen=True)
