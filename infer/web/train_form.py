@@ -8,7 +8,7 @@ from typing import Any
 
 from infer.jobs.experiment import Experiment
 from infer.lib.files import inside, safe_name, write_text
-from infer.stages.bases import AUTO
+from infer.stages.bases import AUTO, has_standard_sizes
 from infer.stages.chain_options import TrainAllOptions
 from infer.web.errors_i18n import refusal
 from infer.web.home import Home
@@ -154,10 +154,7 @@ def options_of(form: TrainForm, home: Home, device: str, gpus: str = "") -> Trai
     own += ("cuda_graphs", "seed", "slice_s", "speaker_id", "f0_method", "fill_unvoiced", "processes")
     paths = {name: _existing(home, getattr(form, name), name) for name in ("pretrain_g", "pretrain_d")}
     config = _existing(home, form.config, "config")
-    proposed = form.pretrain_g and all(is_standard_base(getattr(form, name), home) for name in paths)
-    if config and proposed:  # they were proposed for RVC's sizes: those of the file decide
-        paths = dict.fromkeys(paths, AUTO)
-    return TrainAllOptions(
+    options = TrainAllOptions(
         experiment=experiment.root,
         trainset=Path(form.trainset).expanduser() if form.trainset else None,
         device="auto" if gpus else device,
@@ -170,6 +167,10 @@ def options_of(form: TrainForm, home: Home, device: str, gpus: str = "") -> Trai
         **{name: path or FROM_SCRATCH for name, path in paths.items()},
         **{name: getattr(form, name) for name in own},
     )
+    proposed = form.pretrain_g and all(is_standard_base(getattr(form, name), home) for name in paths)
+    if proposed and not has_standard_sizes(options, experiment):  # they were proposed for RVC's sizes
+        return replace(options, **dict.fromkeys(paths, AUTO))
+    return options
 
 
 def _other(home: Home, name: str) -> str:

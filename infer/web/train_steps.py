@@ -145,12 +145,10 @@ def pretrained(form: TrainForm, home: Home) -> tuple[str, str]:
     return tuple(shown(Path(path), home) if path else "" for path in found.values())
 
 
-def sizes_differ(form: TrainForm, home: Home) -> bool:
-    """Whether the hyper-parameter file has other sizes than the bases that the form proposes."""
+def base_is_unused(form: TrainForm, home: Home) -> bool:
+    """Whether the proposed base is left away, as the hyper-parameters describe networks of other sizes."""
     try:
-        options = options_of(form, home, "cpu")
-        experiment = experiment_of(home, form.experiment)
-        return bool(form.config) and not bases.has_standard_sizes(options, experiment)
+        return options_of(form, home, "cpu").pretrain_g == bases.AUTO
     except (RvcError, ValueError):
         return False  # a start says what is wrong
 

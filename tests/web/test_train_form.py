@@ -9,6 +9,7 @@ import pytest
 
 from infer.jobs.experiment import Experiment
 from infer.lib.errors import RvcError
+from infer.lib.models.spec import standard_config
 from infer.stages.chain_options import TrainAllOptions
 from infer.web.train_facts import ExperimentFacts, facts_of, held_out, restored_form, saved_voices
 from infer.web.train_form import (
@@ -35,7 +36,7 @@ from infer.web.train_steps import (
     steps_of,
     title_of,
 )
-from tests.stages.train.tiny import make_experiment
+from tests.stages.train.tiny import make_experiment, tiny_config
 from tests.web.pages import AUDIO, SPEECH, demo_voices, make_home
 
 ODD_NAME = "내 목소리 'é' 🙂 -x"
@@ -335,8 +336,14 @@ def test_a_base_of_the_users_is_told_from_rvcs(with_bases):
 
 def test_with_sizes_of_ones_own_a_proposed_base_is_no_order(with_bases, tmp_path):
     config = tmp_path / "own.json"
-    config.write_text("{}", encoding="utf-8")
+    config.write_text(json.dumps(tiny_config()), encoding="utf-8")
     proposed = replace(TrainForm(), pretrain_g="assets/pretrained_v2/f0G40k.pth", config=str(config))
     assert options_of(proposed, with_bases, "cpu").pretrain_g == "auto"
     assert options_of(replace(proposed, pretrain_g=""), with_bases, "cpu").pretrain_g != "auto"
     assert options_of(replace(proposed, config=""), with_bases, "cpu").pretrain_g.endswith("f0G40k.pth")
+    config.write_text(standard_config("v2", 40000).to_json(), encoding="utf-8")
+    assert options_of(proposed, with_bases, "cpu").pretrain_g.endswith("f0G40k.pth")
+    experiment = experiment_of(with_bases, proposed.experiment)  # trained before with a file of its own
+    experiment.config_file.parent.mkdir(parents=True)
+    experiment.config_file.write_text(json.dumps(tiny_config()), encoding="utf-8")
+    assert options_of(replace(proposed, config=""), with_bases, "cpu").pretrain_g == "auto"

@@ -21,7 +21,7 @@ from infer.web.tabs import train_layout as layout
 from infer.web.tabs.train_html import box, note
 from infer.web.train_facts import ExperimentFacts, facts_of, restored_form
 from infer.web.train_form import TrainForm, experiment_names, experiment_of, is_standard_base, taken_over
-from infer.web.train_steps import pretrained, sizes_differ
+from infer.web.train_steps import base_is_unused, pretrained
 
 Updates = dict[Any, Any]
 
@@ -252,8 +252,7 @@ class FormPanel:
             return False  # a start says what is wrong
 
     def _about_bases(self, form: TrainForm, language: str) -> str:
-        proposed = all(is_standard_base(path, self.home) for path in (form.pretrain_g, form.pretrain_d))
-        if form.pretrain_g and proposed and sizes_differ(form, self.home):
+        if base_is_unused(form, self.home):
             return say(language, "train.base_of_other_sizes")
         if form.pretrain_g and is_demo(form.pretrain_g):
             return say(language, "train.starter_base")
