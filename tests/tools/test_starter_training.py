@@ -169,3 +169,35 @@ def test_a_corrected_text_takes_the_place_of_a_guess(tmp_path, monkeypatch):
     assert [(item.kind, item.text) for item in items] == [
         ("human", "a shop boy"), ("guess", "a shock"), ("none", ""), ("guess", "a shark"),
     ]  # fmt: skip
+
+
+def test_a_learner_is_random_while_it_learns_and_only_then():
+    model = learner.Learner(3)
+    mel = torch.randn(6, 80, 60, generator=torch.Generator().manual_seed(0))
+    block = model.network.blocks[0]
+    block.ffn_out.register_forward_hook(lambda *call: added.append(call[2].detach()))
+    added: list[torch.Tensor] = []
+    torch.manual_seed(1)
+    for _ in range(20):
+        model(mel)
+    left_out = torch.stack([(each == 0).all(2).all(1) for each in added]).float().mean()
+    assert 0.02 < left_out < 0.25  # 120 clips, a tenth of them past this half of the block
+    model.eval()
+    first, again = (model(mel)[0] for _ in range(2))
+    assert torch.equal(first, again) and not torch.equal(model.train()(mel)[0], first)
+
+
+def test_every_voice_says_its_share_of_the_sentences(tmp_path, monkeypatch):
+    monkeypatch.setattr(synthesis, "bible_text", lambda: "In the beginning was the word. And the word was.")
+    monkeypatch.setattr(synthesis, "prompts", lambda recordings, language: [f"a prompt in {language}"])
+    options = synthesis.SynthesisOptions(tmp_path, tmp_path, sentences=100, foreign_sentences=20)
+    counts, texts = {}, {}
+    for voice, text, path in synthesis.plan(options):
+        assert path.parent.name == voice.name.replace("+", "-")
+        counts[voice] = counts.get(voice, 0) + 1
+        texts.setdefault(voice.language, set()).add(text)
+    assert {v.name: n for v, n in counts.items() if v.program == "flite"} == {
+        "slt": 100, "rms": 100, "awb": 100, "kal16": 30,
+    }  # fmt: skip
+    assert sum(n for v, n in counts.items() if v.program == "pico" and v.language == "en-gb") == 240
+    assert texts["de"] == {"a prompt in de"} and "a prompt in en" in texts["en-gb"]

@@ -19,7 +19,7 @@ NOISE_DB = (5.0, 45.0)
 GAIN_DB = (-18.0, 6.0)
 EQUALISER_DB = 8.0
 WARP = 0.16  # of the frequency axis (Jaitly and Hinton 2013)
-BAND_MASK, TIME_MASK = 16, 0.2  # mel bands; share of the frames (Park et al. 2019)
+BAND_MASK, TIME_MASK = 22, 0.3  # mel bands; share of the frames (Park et al. 2019)
 
 
 class LogMel:

@@ -15,8 +15,9 @@ from infer.lib.errors import BadInput
 from infer.lib.packed_layout import ENCODER, is_packed
 from tools.starter.phones import inventory
 
-NAME = "starter-3"
-DROPOUT = 0.1
+NAME = "starter-4"
+DROPOUT = 0.2  # of what each half of a block is made from and adds, and of the content the heads see
+SKIPPED = 0.1  # how often a clip goes past a half of a block (Huang et al. 2016)
 MEAN_DECAY = 0.999
 EARLY_BLOCK = N_BLOCKS // 2
 
@@ -33,7 +34,10 @@ class Learner(nn.Module):
         self._middle: torch.Tensor | None = None
         for block in self.network.blocks:
             for layer in (block.attention_out, block.conv_out, block.ffn_out):
-                layer.register_forward_hook(_dropped)
+                layer.register_forward_pre_hook(_thinned)
+                layer.register_forward_hook(_skipped)
+        for head in (self.phones_ctc, self.phones_frame):
+            head.register_forward_pre_hook(_thinned)
         self.network.blocks[EARLY_BLOCK - 1].register_forward_hook(self._keep)
 
     def forward(self, mel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -45,8 +49,15 @@ class Learner(nn.Module):
         self._middle = output
 
 
-def _dropped(module, inputs, output):
-    return functional.dropout(output, DROPOUT, module.training)
+def _thinned(module, inputs):
+    return (functional.dropout(inputs[0], DROPOUT, module.training),)
+
+
+def _skipped(module, inputs, output):
+    if not module.training:
+        return output
+    kept = torch.rand(len(output), 1, 1, device=output.device) >= SKIPPED
+    return functional.dropout(output, DROPOUT) * (kept / (1 - SKIPPED)).to(output.dtype)
 
 
 class Mean:

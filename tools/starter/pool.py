@@ -23,7 +23,7 @@ SPEED_WEIGHTS = (0.4, 0.12, 0.12, 0.12, 0.12, 0.12)
 LENGTHS_S = (2.0, 3.0, 4.0, 5.0, 6.5, 8.0, 10.0, 12.5, 16.0, 20.0)
 # How often a corpus is drawn, against once for each of its items.
 SHARES = {"librispeech": 5.0, "vctk": 10.0, "libritts": 5.0, "ljspeech": 2.0, "rhasspy-kerstin": 0.5}
-TTS_SHARE = 0.6
+TTS_SHARE = 0.4
 TEMPO, UNSTRETCHED = (0.75, 1.4), 0.5
 
 

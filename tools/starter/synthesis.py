@@ -3,11 +3,13 @@
     python -m tools.starter.synthesis --output=tts --recordings=../shared/speech
 
 Needs Debian's packages espeak-ng, flite, festival, festvox-kallpc16k, festvox-kdlpc16k, festvox-us-slt-hts
-and bible-kjv (public-domain sentences). The result, an Opus file a sentence and a `manifest.csv` with the
-columns as the recordings', is synthetic and labelled as such: corpus `tts-<program>`.
+and bible-kjv (public-domain sentences), and ttspico of this folder's requirements.txt. The result, an Opus
+file a sentence and a `manifest.csv` with the columns as the recordings', is synthetic and labelled as such:
+corpus `tts-<program>`.
 """
 
 import csv
+import random
 import re
 import subprocess
 import sys
@@ -27,14 +29,30 @@ from infer.lib.audio import load
 from infer.lib.errors import BadInput
 from infer.lib.files import REPO
 from tools.starter import material
+from tools.starter.corpus import CORRECTIONS, SURE
 
 SAMPLE_RATE = 16000
 COLUMNS = ("path", "corpus", "speaker", "seconds", "language", "bandwidth_hz", "transcript", "licence")
-BOOKS = ("Mark 1:1-8:38", "Luke 1:1-10:42", "Proverbs 1:1-12:28", "Esther 1:1-5:14", "Ruth 1:1-4:22")
+BOOKS = (
+    "Mark 1:1-16:20", "Luke 1:1-24:53", "John 1:1-21:25", "Acts 1:1-28:31", "Genesis 1:1-50:26",
+    "Proverbs 1:1-12:28", "Esther 1:1-5:14", "Ruth 1:1-4:22", "Job 3:1-12:25", "Jonah 1:1-4:11",
+)  # fmt: skip
+OPUS_LEVEL = 0.944  # libsndfile's compression level: about 20 kbit/s
 MAX_CHARACTERS = {"en": 110, "ko": 45, "ja": 45}  # about eight seconds
 MIN_CHARACTERS = 8
 HELP_LANGUAGES = {"ko": "ko.md", "ja": "ja.md"}  # Debian's espeak-ng reads Chinese as spelled pinyin
 ESPEAK_VARIANTS = ("m1", "m3", "m5", "m7", "f1", "f2", "f4", "f5", "klatt", "klatt4")
+# Pico has no program of its own, and what crashes must not take this one along.
+PICO = """
+import sys, wave
+from ttspico import TtsEngine
+language, pitch, path = sys.argv[1:]
+engine = TtsEngine(language)
+engine.pitch = int(pitch)
+with wave.open(path, "wb") as file:
+    file.setparams((1, 2, 16000, 0, "NONE", ""))
+    file.writeframes(engine.speak(sys.stdin.read()))
+"""
 _KANJI = re.compile(r"[\u4e00-\u9fff]+")  # espeak-ng spells them out in English
 _MARKUP = re.compile(r"\{[^}]*\}|`[^`]*`|[*_#>|]|\[[^\]]*\]\([^)]*\)")
 
@@ -45,7 +63,7 @@ class SynthesisOptions:
 
     output: Path = option(help="folder for the speech and its manifest.csv")
     recordings: Path = option(help="folder of the recordings, whose English transcripts are spoken too")
-    sentences: int = option(250, help="sentences for each flite and festival voice")
+    sentences: int = option(450, help="sentences for each of the most natural voices")
     foreign_sentences: int = option(150, help="sentences for each further language, over all its variants")
     workers: int = option(2, help="programs at a time")
 
@@ -54,16 +72,23 @@ class SynthesisOptions:
 class Voice:
     """One voice of one program."""
 
-    program: str  # flite, festival or espeak-ng
+    program: str  # flite, festival, espeak-ng or pico
     name: str
     language: str  # as espeak-ng calls it
+    share: float = 1.0  # of the sentences of the most natural voices
 
 
+PICO_PITCHES = (65, 75, 85, 100, 115, 130)  # percent
 ENGLISH = (
-    *(Voice("flite", name, "en-us") for name in ("slt", "rms", "kal16")),
-    Voice("flite", "awb", "en-gb-scotland"),
-    *(Voice("festival", name, "en-us") for name in ("ked_diphone", "kal_diphone", "cmu_us_slt_arctic_hts")),
+    *(Voice("flite", name, "en-us") for name in ("slt", "rms", "awb")),  # a Scot, but with American words
+    Voice("flite", "kal16", "en-us", 0.3),
+    Voice("festival", "cmu_us_slt_arctic_hts", "en-us", 0.5),
+    *(Voice("festival", name, "en-us", 0.3) for name in ("ked_diphone", "kal_diphone")),
+    *(Voice("espeak-ng", f"{a}+{v}", a, 0.05) for a in ("en-us", "en-gb") for v in ESPEAK_VARIANTS),
+    *(Voice("pico", f"en-GB+{pitch}", "en-gb", 0.4) for pitch in PICO_PITCHES),
+    *(Voice("pico", f"en-US+{pitch}", "en-us", 0.2) for pitch in PICO_PITCHES),
 )
+GERMAN = tuple(Voice("pico", f"de-DE+{pitch}", "de", 0.1) for pitch in PICO_PITCHES)
 
 
 def run(options: SynthesisOptions, report: Report) -> dict:
@@ -88,22 +113,24 @@ def run(options: SynthesisOptions, report: Report) -> dict:
 
 
 def plan(options: SynthesisOptions) -> Iterator[tuple[Voice, str, Path]]:
-    """Who says what, and into which file. English voices take turns through one list of sentences."""
-    english = cycle(sentences_of(bible_text()) + prompts(options.recordings))
-    variants = ESPEAK_VARIANTS
-    accents = [Voice("espeak-ng", f"{a}+{v}", a) for a in ("en-us", "en-gb") for v in variants]
-    for voice in ENGLISH:
-        yield from _files(options.output, voice, islice(english, options.sentences))
-    for voice in accents:
-        yield from _files(options.output, voice, islice(english, options.sentences // 10))
+    """Who says what, and into which file. A language's voices take turns through one list of sentences."""
+    texts = [
+        *sentences_of(bible_text()),
+        *prompts(options.recordings, "en"),
+        *(sentence for text in corrected_texts() for sentence in sentences_of(text)),
+    ]
+    random.Random(0).shuffle(texts)
+    for voices, language_texts in ((ENGLISH, texts), (GERMAN, prompts(options.recordings, "de"))):
+        turns = cycle(language_texts)
+        for voice in voices:
+            yield from _files(options.output, voice, islice(turns, round(options.sentences * voice.share)))
     for language, name in HELP_LANGUAGES.items():
         text = plain(REPO / "assets" / "help" / name)
-        texts = cycle(sentences_of(_KANJI.sub("", text) if language == "ja" else text, language))
-        for variant in variants:
+        turns = cycle(sentences_of(_KANJI.sub("", text) if language == "ja" else text, language))
+        for variant in ESPEAK_VARIANTS:
             voice = Voice("espeak-ng", f"{language}+{variant}", language)
-            yield from _files(
-                options.output, voice, islice(texts, options.foreign_sentences // len(variants))
-            )
+            count = options.foreign_sentences // len(ESPEAK_VARIANTS)
+            yield from _files(options.output, voice, islice(turns, count))
 
 
 def _files(output: Path, voice: Voice, texts) -> Iterator[tuple[Voice, str, Path]]:
@@ -119,11 +146,16 @@ def bible_text() -> str:
     )
 
 
-def prompts(recordings: Path) -> list[str]:
-    """The transcripts of the English recordings that are short enough."""
+def prompts(recordings: Path, language: str) -> list[str]:
+    """The transcripts of a language's recordings that are short enough."""
     table = material.manifest(recordings)
-    rows = [row for row in table if row["language"] == "en" and row["transcript"]]
+    rows = [row for row in table if row["language"] == language and row["transcript"]]
     return sorted({row["transcript"] for row in rows if len(row["transcript"]) <= MAX_CHARACTERS["en"]})
+
+
+def corrected_texts() -> list[str]:
+    """What the readers without transcripts said, for a second speaker of their words."""
+    return [row["text"] for row in material.rows(CORRECTIONS) if int(row["confidence"]) >= SURE]
 
 
 def plain(path: Path) -> str:
@@ -157,7 +189,7 @@ def _speak_once(voice: Voice, text: str, path: Path) -> bool:
             return False
         audio = load(wav, SAMPLE_RATE)
     part = path.with_suffix(".part")
-    soundfile.write(part, audio, SAMPLE_RATE, format="OGG", subtype="OPUS")
+    soundfile.write(part, audio, SAMPLE_RATE, format="OGG", subtype="OPUS", compression_level=OPUS_LEVEL)
     part.replace(path)
     return True
 
@@ -170,7 +202,10 @@ def _command(voice: Voice, wav: Path) -> list[str]:
         return ["espeak-ng", "--stdin", "-v", voice.name, "-w", str(wav)]
     if voice.program == "festival":
         return ["text2wave", "-eval", f"(voice_{voice.name})", "-o", str(wav)]
-    raise BadInput(f"unknown program {voice.program}", "use flite, festival or espeak-ng")
+    if voice.program == "pico":
+        language, pitch = voice.name.split("+")
+        return [sys.executable, "-c", PICO, language, pitch, str(wav)]
+    raise BadInput(f"unknown program {voice.program}", "use flite, festival, espeak-ng or pico")
 
 
 def _row(output: Path, voice: Voice, text: str, path: Path) -> dict:

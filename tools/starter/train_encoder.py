@@ -29,7 +29,7 @@ from tools.starter.learner import Learner, Mean
 from tools.starter.pool import Batch, Pool
 
 WARM_UP = 300  # steps
-BETAS, DECAY = (0.9, 0.98), 0.02
+BETAS, DECAY = (0.9, 0.98), 0.05
 LOG_EVERY = 50
 
 
