@@ -2,6 +2,7 @@
 
 Settings: everything at its default (bigger beams and weights change the rates), 16 kHz, a whole
 recording at once (so the mean of the cepstra is that of the recording), level brought to one value first.
+What it heard before is forgotten: else the order of the recordings would move the rates by a point or two.
 """
 
 import numpy as np
@@ -23,6 +24,7 @@ class Recogniser:
     def words(self, audio: np.ndarray) -> list[str]:
         """[N] float32 at 16 kHz -> lower-case words."""
         samples = (at_level(audio) * 32767).astype(np.int16)
+        self._decoder.reinit_feat()
         self._decoder.start_utt()
         self._decoder.process_raw(samples.tobytes(), full_utt=True)
         self._decoder.end_utt()
