@@ -22,6 +22,7 @@ from infer.lib.checkpoint_kinds import (
 )
 from infer.lib.checkpoint_layout import (
     MEDIAN_HZ,
+    NOISE_KEY,
     SPEAKER_NAMES,
     ShapeOf,
     check_vocoder,
@@ -137,7 +138,7 @@ def _generator(content: Mapping) -> FileHeader:
             spec = spec_from_tensors(without_prefix(content.get("model", content)))
     except (BadInput, TypeError, ValueError, AttributeError):
         return FileHeader("generator", **told)
-    notes = _notes({key: content[key] for key in (MEDIAN_HZ, SPEAKER_NAMES) if key in content})
+    notes = _notes({key: content[key] for key in (MEDIAN_HZ, SPEAKER_NAMES, NOISE_KEY) if key in content})
     return FileHeader(
         **_of_spec(spec, "generator"), **notes, **told, fill_unvoiced=bool(content.get("fill_unvoiced"))
     )

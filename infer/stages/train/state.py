@@ -1,6 +1,6 @@
 """The nets, their optimizers and how far they have come: from scratch, from a base, or from a checkpoint."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from infer.lib.checkpoint import (
     voice_from_training,
     write_voice,
 )
+from infer.lib.checkpoint_layout import NOISE_KEY, noise_scale_of
 from infer.lib.encoder_choice import which_for
 from infer.lib.errors import BadCheckpoint, BadInput, MissingFile
 from infer.lib.mel import MelSettings
@@ -142,6 +143,7 @@ def build(plan: Plan, pair: Pair | None, team: Team, device: torch.device) -> Tr
         notes += _load_pair(generator, discriminator, pair)
     else:
         notes += _load_bases(generator, discriminator, plan)
+    plan = replace(plan, notes={**plan.notes, **_noise(plan, pair)})
     generator.gradient_checkpointing = options.gradient_checkpointing
     generator.to(device).train()
     discriminator.to(device).train()
@@ -235,6 +237,14 @@ def _load_bases(generator: nn.Module, discriminator: nn.Module, plan: Plan) -> l
         load_base(path, module)
         notes.append(f"loaded pretrained {path}")
     return notes
+
+
+def _noise(plan: Plan, pair: Pair | None) -> dict[str, float]:
+    """A voice from a base that speaks best with some other noise than RVC's speaks best with it too."""
+    base = plan.options.pretrain_g
+    told = pair.generator.extra if pair else read_header(Path(base)).extra if base else {}
+    scale = noise_scale_of(told)
+    return {} if scale is None else {NOISE_KEY: scale}
 
 
 def _check_content(path: Path, plan: Plan) -> None:

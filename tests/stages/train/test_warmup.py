@@ -8,9 +8,13 @@ import torch
 
 from infer.lib import checkpoint
 from infer.lib.checkpoint import read_training
+from infer.lib.checkpoint_layout import NOISE_KEY, noise_scale_of
 from infer.lib.errors import BadInput
 from infer.lib.models.spec import ModelSpec
 from infer.lib.packed_layout import GENERATOR, VOICE_KEY
+from infer.lib.voice_header import read_header
+from infer.stages.ckpt import extract
+from infer.stages.ckpt.options import ExtractOptions
 from infer.stages.train import graphs
 from infer.stages.train.graphs import GraphedStep
 from infer.stages.train.run import run
@@ -46,6 +50,24 @@ def test_a_packed_base_is_trained_on_without_a_discriminator(base, tmp_path):
     stored, _ = checkpoint.read_packed(base, GENERATOR)
     trained = weights(experiment, 4)
     assert all(torch.equal(trained[name], tensor) for name, tensor in stored.items())  # it did not move
+
+
+def test_the_noise_of_a_base_is_that_of_the_voices_trained_from_it(base, tmp_path):
+    tensors, notes = checkpoint.read_packed(base, GENERATOR)
+    voice = json.loads(notes[VOICE_KEY]) | {NOISE_KEY: 0.25}
+    quiet = tmp_path / "quiet.safetensors"
+    checkpoint.write_packed(quiet, tensors, GENERATOR, **{VOICE_KEY: json.dumps(voice)})
+    for number, first in enumerate((str(base), str(quiet))):
+        experiment = make_experiment(tmp_path / f"new{number}")
+        folder, told = tmp_path / f"weights{number}", [None, 0.25][number]
+        for epochs in (1, 2):  # begun, and gone on with, which no longer reads the base
+            begin_from = first if epochs == 1 else ""
+            train(experiment, total_epoch=epochs, pretrain_g=begin_from, weights=folder)
+            (written,) = folder.glob("*.pth")
+            assert noise_scale_of(checkpoint.read_voice(written).extra) == told
+        taken, _ = extract.voice_of_checkpoint(ExtractOptions(experiment.root))
+        assert noise_scale_of(taken.extra) == told
+        assert noise_scale_of(read_header(experiment.generator_checkpoint(8)).extra) == told
 
 
 def test_a_base_for_other_content_is_refused(base, tmp_path):
