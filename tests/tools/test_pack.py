@@ -13,6 +13,7 @@ from infer.jobs.command import parse, to_argv
 from infer.jobs.events import Log
 from infer.jobs.experiment import Experiment
 from infer.lib import audio, checkpoint
+from infer.lib.checkpoint_layout import NOISE_KEY
 from infer.lib.content.starter import StarterNetwork
 from infer.lib.errors import BadInput
 from infer.lib.speaker_index import load_speaker
@@ -66,6 +67,10 @@ def test_a_checkpoint_becomes_the_base(generator, speakers, tmp_path, events):
     assert (header.encoder, header.licence, header.info) == (ENCODER, "CC0", "two speakers")
     assert header.extra["speaker_median_hz"] == [0.0, 0.0, 118.4]
     assert Voice.load(path).noise_scale == 0.25
+    training = checkpoint.read_training(generator)
+    extra = {**training.extra, NOISE_KEY: 0.5}
+    checkpoint.write_training(generator, dataclasses.replace(training, extra=extra))
+    assert pack.main(argv) == 0 and Voice.load(path).noise_scale == 0.5  # as recorded
     stored, _ = checkpoint.read_packed(path, "generator")
     assert stored.keys() == checkpoint.read_training(generator).model.keys()
 

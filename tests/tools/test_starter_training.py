@@ -174,30 +174,44 @@ def test_a_corrected_text_takes_the_place_of_a_guess(tmp_path, monkeypatch):
 def test_a_learner_is_random_while_it_learns_and_only_then():
     model = learner.Learner(3)
     mel = torch.randn(6, 80, 60, generator=torch.Generator().manual_seed(0))
-    block = model.network.blocks[0]
-    block.ffn_out.register_forward_hook(lambda *call: added.append(call[2].detach()))
-    added: list[torch.Tensor] = []
+    last = model.network.blocks[0].ffn_out
+    seen, added, content = [], [], []
+    last.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].detach()))
+    last.register_forward_hook(lambda module, inputs, output: added.append(output.detach()))
+    model.phones_ctc.register_forward_hook(lambda module, inputs, output: content.append(inputs[0].detach()))
     torch.manual_seed(1)
     for _ in range(20):
-        model(mel)
-    left_out = torch.stack([(each == 0).all(2).all(1) for each in added]).float().mean()
-    assert 0.02 < left_out < 0.25  # 120 clips, a tenth of them past this half of the block
+        model.phones_ctc(model(mel)[0])
+    assert 0.02 < zeros(torch.stack(added).abs().sum((2, 3))) < 0.25  # of 120 clips, past this part
+    for dropped in (seen, content):
+        assert zeros(torch.stack(dropped)) == pytest.approx(0.2, abs=0.01)
+    ones = torch.ones(4000, 10, 2)
+    assert learner._skipped(torch.nn.Identity(), (), ones).mean() == pytest.approx(1, abs=0.02)
     model.eval()
     first, again = (model(mel)[0] for _ in range(2))
     assert torch.equal(first, again) and not torch.equal(model.train()(mel)[0], first)
 
 
+def zeros(values: torch.Tensor) -> float:
+    """Their share."""
+    return float((values == 0).float().mean())
+
+
 def test_every_voice_says_its_share_of_the_sentences(tmp_path, monkeypatch):
-    monkeypatch.setattr(synthesis, "bible_text", lambda: "In the beginning was the word. And the word was.")
+    monkeypatch.setattr(synthesis, "bible_text", lambda: "\n".join(f"And verse {n} was." for n in range(199)))
     monkeypatch.setattr(synthesis, "prompts", lambda recordings, language: [f"a prompt in {language}"])
+    monkeypatch.setattr(synthesis, "corrected_texts", lambda: ["what somebody read " * 9])
     options = synthesis.SynthesisOptions(tmp_path, tmp_path, sentences=100, foreign_sentences=20)
-    counts, texts = {}, {}
+    counts, texts, paths = {}, {}, {}
     for voice, text, path in synthesis.plan(options):
         assert path.parent.name == voice.name.replace("+", "-")
+        assert paths.setdefault(path, text) == text  # a file never says something else
         counts[voice] = counts.get(voice, 0) + 1
         texts.setdefault(voice.language, set()).add(text)
     assert {v.name: n for v, n in counts.items() if v.program == "flite"} == {
         "slt": 100, "rms": 100, "awb": 100, "kal16": 30,
     }  # fmt: skip
     assert sum(n for v, n in counts.items() if v.program == "pico" and v.language == "en-gb") == 240
-    assert texts["de"] == {"a prompt in de"} and "a prompt in en" in texts["en-gb"]
+    assert texts["de"] == {"a prompt in de"} and "a prompt in en" in texts["en-us"] | texts["en-gb"]
+    read = [text for text in texts["en-us"] | texts["en-gb"] if text.startswith("what somebody read")]
+    assert read and all(len(text) <= 110 for text in read)  # cut between words where there is no comma

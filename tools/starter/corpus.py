@@ -1,6 +1,6 @@
 """What the content encoder learns from: every recording with its speaker, and its phones if known.
 
-    python -m tools.starter.corpus --speech=../shared/speech --tts=tts --guesses=guesses.jsonl --output=corpus
+    python -m tools.starter.corpus --speech=speech --tts=tts --guesses=guesses.jsonl --output=.
 
 The phones of a transcript come from espeak-ng. Recordings without one get the guess of a recogniser
 (`tools.starter.transcribe`), cut at its pauses into pieces of at most 12 s, or the corrected text of
@@ -39,7 +39,7 @@ class CorpusOptions:
     speech: Path = option(help="folder of the recordings, with manifest.csv")
     tts: Path = option(help="folder of the synthetic speech, with manifest.csv")
     guesses: Path = option(help="what the recogniser heard, from tools.starter.transcribe")
-    output: Path = option(help="folder for items.json and heldout.json")
+    output: Path = option(help="folder for items.json and heldout.json, the one with speech, tts and audio")
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from infer.lib.packed_layout import ENCODER, is_packed
 from tools.starter.phones import inventory
 
 NAME = "starter-4"
-DROPOUT = 0.2  # of what each half of a block is made from and adds, and of the content the heads see
-SKIPPED = 0.1  # how often a clip goes past a half of a block (Huang et al. 2016)
+DROPOUT = 0.2  # before and behind the last layer of each part of a block, and before the heads
+SKIPPED = 0.1  # how often a clip goes past a part of a block (Huang et al. 2016)
 MEAN_DECAY = 0.999
 EARLY_BLOCK = N_BLOCKS // 2
 

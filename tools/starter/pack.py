@@ -26,6 +26,7 @@ from infer.lib.checkpoint_layout import (
     NOISE_KEY,
     SPEAKER_MEDIANS,
     SPEAKER_NAMES,
+    noise_scale_of,
     plain_names,
 )
 from infer.lib.checkpoint_packed import rounding_error, unpacked
@@ -55,7 +56,9 @@ class PackOptions:
     encoder_name: str = option("", help="encoder of the base and index (default: as recorded)")
     info: str = option("", help="what the base says about itself")
     licence: str = option("", help="licence of the base")
-    noise_scale: float | None = option(None, help="noise that suits the base, 0..1 (default: RVC's)")
+    noise_scale: float | None = option(
+        None, help="noise that suits the base, 0..1 (default: as recorded, else RVC's)"
+    )
     rows: int = option(1500, help="rows of the index for a speaker, at most")
     rows_of: int = option(-1, help="speaker whose content indexes all of them (default: each their own)")
     output: Path = option(REPO / "assets" / "starter", help="folder for the files")
@@ -142,8 +145,9 @@ def pack_base(options: PackOptions, speakers: dict[int, Speaker], report: Report
     }  # fmt: skip
     if options.licence:
         notes["licence"] = options.licence
-    if options.noise_scale is not None:
-        notes[NOISE_KEY] = options.noise_scale
+    noise = noise_scale_of(training.extra) if options.noise_scale is None else options.noise_scale
+    if noise is not None:
+        notes[NOISE_KEY] = noise
     path = options.output / BASE_FILE
     stored = checkpoint.write_packed(path, model, GENERATOR, **{VOICE_KEY: json.dumps(notes)})
     _tell(path, model, stored, report)

@@ -9,14 +9,17 @@ corpus `tts-<program>`.
 """
 
 import csv
+import hashlib
 import random
 import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -49,9 +52,10 @@ from ttspico import TtsEngine
 language, pitch, path = sys.argv[1:]
 engine = TtsEngine(language)
 engine.pitch = int(pitch)
+sound = engine.speak(sys.stdin.read())
 with wave.open(path, "wb") as file:
     file.setparams((1, 2, 16000, 0, "NONE", ""))
-    file.writeframes(engine.speak(sys.stdin.read()))
+    file.writeframes(sound)
 """
 _KANJI = re.compile(r"[\u4e00-\u9fff]+")  # espeak-ng spells them out in English
 _MARKUP = re.compile(r"\{[^}]*\}|`[^`]*`|[*_#>|]|\[[^\]]*\]\([^)]*\)")
@@ -59,10 +63,10 @@ _MARKUP = re.compile(r"\{[^}]*\}|`[^`]*`|[*_#>|]|\[[^\]]*\]\([^)]*\)")
 
 @dataclass(frozen=True)
 class SynthesisOptions:
-    """Speak sentences with espeak-ng, flite and festival."""
+    """Speak sentences with SVOX Pico, espeak-ng, flite and festival."""
 
     output: Path = option(help="folder for the speech and its manifest.csv")
-    recordings: Path = option(help="folder of the recordings, whose English transcripts are spoken too")
+    recordings: Path = option(help="folder of the recordings, whose transcripts are spoken too")
     sentences: int = option(450, help="sentences for each of the most natural voices")
     foreign_sentences: int = option(150, help="sentences for each further language, over all its variants")
     workers: int = option(2, help="programs at a time")
@@ -92,7 +96,9 @@ GERMAN = tuple(Voice("pico", f"de-DE+{pitch}", "de", 0.1) for pitch in PICO_PITC
 
 
 def run(options: SynthesisOptions, report: Report) -> dict:
-    """Speaks everything that is not there yet; returns {"spoken": count}."""
+    """Speaks everything that is not there yet; returns {"spoken": count}. Raises BadInput without Pico."""
+    if find_spec("ttspico") is None:
+        raise BadInput("the package ttspico is missing", "pip install -r tools/starter/requirements.txt")
     tasks = list(plan(options))
     done = 0
     with ThreadPoolExecutor(options.workers) as pool:
@@ -135,8 +141,10 @@ def plan(options: SynthesisOptions) -> Iterator[tuple[Voice, str, Path]]:
 
 def _files(output: Path, voice: Voice, texts) -> Iterator[tuple[Voice, str, Path]]:
     folder = output / voice.program / voice.name.replace("+", "-")
-    for number, text in enumerate(texts):
-        yield voice, text, folder / f"{number:04d}.opus"
+    for text in dict.fromkeys(
+        texts
+    ):  # a file is named by its words: after a change of the plan none says something else
+        yield voice, text, folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.opus"
 
 
 def bible_text() -> str:
@@ -164,9 +172,16 @@ def plain(path: Path) -> str:
 
 
 def sentences_of(text: str, language: str = "en") -> list[str]:
-    """Parts between marks of punctuation, joined up to what takes about eight seconds."""
+    """Parts between marks of punctuation, joined up to what takes about eight seconds.
+
+    A longer part is cut between words; what cannot be is left out.
+    """
     longest = MAX_CHARACTERS[language]
-    parts = [part.strip() for part in re.split(r"(?<=[.;:?!,。、，！？；])\s*|\n", text) if part.strip()]
+    parts = [
+        piece
+        for part in re.split(r"(?<=[.;:?!,。、，！？；])\s*|\n", text)
+        for piece in textwrap.wrap(part, longest, break_long_words=False, break_on_hyphens=False)
+    ]
     sentences, current = [], ""
     for part in parts:
         joined = f"{current} {part}".strip()
@@ -174,7 +189,7 @@ def sentences_of(text: str, language: str = "en") -> list[str]:
             sentences.append(current)
             joined = part
         current = joined
-    return [sentence for sentence in [*sentences, current] if MIN_CHARACTERS <= len(sentence) <= 2 * longest]
+    return [sentence for sentence in [*sentences, current] if MIN_CHARACTERS <= len(sentence) <= longest]
 
 
 def _speak_once(voice: Voice, text: str, path: Path) -> bool:

@@ -1,6 +1,6 @@
 """Trains the content encoder on one GPU.
 
-    python -m tools.starter.train_encoder --corpus=corpus --output=encoder --seconds=1000
+    python -m tools.starter.train_encoder --corpus=. --output=encoder --seconds=1000
 
 First CTC (Graves et al. 2006), then also the phone of each frame as the running mean aligned it and the
 mean's own content for the undisturbed clip, so that disturbances and speed, which change the speaker, leave

@@ -61,6 +61,7 @@ def _guess(path: str) -> list[tuple[str, int, int, float]]:
     audio = load(Path(path), SAMPLE_RATE)
     audio = audio / max(float(np.abs(audio).max()), 1e-6) * PEAK
     decoder = _decoder()
+    decoder.reinit_feat()  # what was heard before does not matter
     decoder.start_utt()
     decoder.process_raw((audio * 32767).astype(np.int16).tobytes(), full_utt=True)
     decoder.end_utt()

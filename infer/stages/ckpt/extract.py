@@ -55,7 +55,7 @@ def voice_of_checkpoint(options: ExtractOptions) -> tuple[VoiceFile, Found]:
 def _extra(
     options: ExtractOptions, checkpoint: TrainingCheckpoint, experiment: Experiment, use_f0: bool
 ) -> dict:
-    """What is known of the training set (by the checkpoint itself, else by its experiment), and the terms."""
+    """What the checkpoint records of its training set, else the experiment; its noise; the terms."""
     keys = (MEDIAN_HZ, SPEAKER_NAMES, NOISE_KEY)
     recorded = {key: checkpoint.extra[key] for key in keys if key in checkpoint.extra}
     terms = {key: text for key in ("author", "licence") if (text := getattr(options, key))}

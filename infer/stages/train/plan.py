@@ -25,7 +25,7 @@ MUTE_LINES = 2  # as in RVC: the voice learns what silence is
 class Plan:
     """One run. `clips` are trained on; `heldout` are not, unless there are too few (`spared` is False).
 
-    `notes` is what the voice tells of its training set.
+    `notes` is what the voice tells of its training set, and the noise it has from its base.
     """
 
     options: TrainOptions

@@ -240,7 +240,7 @@ def _load_bases(generator: nn.Module, discriminator: nn.Module, plan: Plan) -> l
 
 
 def _noise(plan: Plan, pair: Pair | None) -> dict[str, float]:
-    """A voice from a base that speaks best with some other noise than RVC's speaks best with it too."""
+    """The note of the noise that suits the base, as it suits the voices from it; {} where none is told."""
     base = plan.options.pretrain_g
     told = pair.generator.extra if pair else read_header(Path(base)).extra if base else {}
     scale = noise_scale_of(told)

@@ -1,11 +1,14 @@
 """An experiment that begins with the nets of another one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from infer.jobs.command import parse, to_argv
 from infer.jobs.experiment import Experiment
-from infer.lib.checkpoint import TrainingCheckpoint, read_training, write_training
+from infer.lib.checkpoint import TrainingCheckpoint, read_training, read_voice, write_training
+from infer.lib.checkpoint_layout import NOISE_KEY
 from infer.lib.errors import BadInput, MissingFile, RvcError
 from infer.stages.train.options import TrainOptions
 from infer.stages.train.run import run
@@ -44,6 +47,16 @@ def test_it_goes_on_with_the_other_nets(old, new):
     assert first.optimizer["state"].keys() == theirs.optimizer["state"].keys()
     assert "heldout" not in first.extra
     assert set(last.extra["heldout"]) <= set(new.stems())
+
+
+def test_the_noise_that_suits_the_nets_goes_with_them(old, new):
+    path = old.generator_checkpoint(old.checkpoints()[-1])
+    checkpoint = read_training(path)
+    write_training(path, replace(checkpoint, extra={**checkpoint.extra, NOISE_KEY: 0.25}))
+    go_on(new, old)
+    for step in new.checkpoints():
+        assert read_training(new.generator_checkpoint(step)).extra[NOISE_KEY] == 0.25
+    assert read_voice(new.root.parent / "weights" / f"{new.name}.pth").extra[NOISE_KEY] == 0.25
 
 
 def test_own_checkpoints_come_first(old, new):
