@@ -52,7 +52,7 @@ from ttspico import TtsEngine
 language, pitch, path = sys.argv[1:]
 engine = TtsEngine(language)
 engine.pitch = int(pitch)
-sound = engine.speak(sys.stdin.read())
+sound = bytes(engine.speak(sys.stdin.read()))
 with wave.open(path, "wb") as file:
     file.setparams((1, 2, 16000, 0, "NONE", ""))
     file.writeframes(sound)
