@@ -20,6 +20,7 @@ KEY_ORDERS = {
 MEDIAN_HZ, SPEAKER_NAMES = "median_hz", "speaker_names"  # kept among the extras of a voice
 SPEAKER_MEDIANS = "speaker_median_hz"  # by number, 0 where it is not told
 NOISE_KEY = "noise_scale"  # the best share of the prior's deviation; RVC's where it is not told
+VOICE_NOTES = (MEDIAN_HZ, SPEAKER_NAMES, NOISE_KEY)  # which a training checkpoint records for its voices
 MAX_LAYERS, MAX_SIZE = 64, 2**20
 MAX_NAME = 100
 SPEAKER_TABLE, CONTENT_LAYER = "emb_g.weight", "enc_p.emb_phone.weight"

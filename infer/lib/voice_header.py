@@ -21,9 +21,7 @@ from infer.lib.checkpoint_kinds import (
     unsafe_pickle,
 )
 from infer.lib.checkpoint_layout import (
-    MEDIAN_HZ,
-    NOISE_KEY,
-    SPEAKER_NAMES,
+    VOICE_NOTES,
     ShapeOf,
     check_vocoder,
     described_spec,
@@ -138,7 +136,7 @@ def _generator(content: Mapping) -> FileHeader:
             spec = spec_from_tensors(without_prefix(content.get("model", content)))
     except (BadInput, TypeError, ValueError, AttributeError):
         return FileHeader("generator", **told)
-    notes = _notes({key: content[key] for key in (MEDIAN_HZ, SPEAKER_NAMES, NOISE_KEY) if key in content})
+    notes = _notes({key: content[key] for key in VOICE_NOTES if key in content})
     return FileHeader(
         **_of_spec(spec, "generator"), **notes, **told, fill_unvoiced=bool(content.get("fill_unvoiced"))
     )

@@ -1,6 +1,8 @@
 """The recipe of the content encoder: its material, its disturbances, and what a frame is said to be."""
 
 import json
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch
 from infer.lib.errors import BadInput
 from tools.starter import augment, corpus, learner, synthesis, targets
 from tools.starter.pool import Choice, Pool
+from tools.starter.words import Recogniser
 
 
 def test_sentences_are_joined_up_to_eight_seconds_and_no_further():
@@ -198,14 +201,15 @@ def zeros(values: torch.Tensor) -> float:
 
 
 def test_every_voice_says_its_share_of_the_sentences(tmp_path, monkeypatch):
-    monkeypatch.setattr(synthesis, "bible_text", lambda: "\n".join(f"And verse {n} was." for n in range(199)))
+    verses = [f"And verse {n} was." for n in range(199)]
+    monkeypatch.setattr(synthesis, "bible_text", lambda: "\n".join(verses))
     monkeypatch.setattr(synthesis, "prompts", lambda recordings, language: [f"a prompt in {language}"])
     monkeypatch.setattr(synthesis, "corrected_texts", lambda: ["what somebody read " * 9])
     options = synthesis.SynthesisOptions(tmp_path, tmp_path, sentences=100, foreign_sentences=20)
     counts, texts, paths = {}, {}, {}
     for voice, text, path in synthesis.plan(options):
         assert path.parent.name == voice.name.replace("+", "-")
-        assert paths.setdefault(path, text) == text  # a file never says something else
+        paths[path] = text
         counts[voice] = counts.get(voice, 0) + 1
         texts.setdefault(voice.language, set()).add(text)
     assert {v.name: n for v, n in counts.items() if v.program == "flite"} == {
@@ -215,3 +219,56 @@ def test_every_voice_says_its_share_of_the_sentences(tmp_path, monkeypatch):
     assert texts["de"] == {"a prompt in de"} and "a prompt in en" in texts["en-us"] | texts["en-gb"]
     read = [text for text in texts["en-us"] | texts["en-gb"] if text.startswith("what somebody read")]
     assert read and all(len(text) <= 110 for text in read)  # cut between words where there is no comma
+    first = [text for path, text in paths.items() if path.parent.name == "slt"]
+    assert set(first) != set(verses[:100])  # the kinds of texts are mixed
+    del verses[::3]
+    again = {path: text for _, text, path in synthesis.plan(options)}
+    assert all(paths.get(path, text) == text for path, text in again.items())  # kept files say what they said
+    assert len(paths.keys() & again.keys()) > 100
+
+
+def test_a_sentence_that_pico_cannot_speak_leaves_no_file(tmp_path, monkeypatch):
+    (tmp_path / "ttspico.py").write_text(
+        "class TtsEngine:\n    def __init__(self, language): pass\n"
+        "    def speak(self, text): return b'\\0' * 32000 if 'hello' in text else None\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    voice, path = synthesis.Voice("pico", "en-GB+85", "en-gb"), tmp_path / "a" / "b.opus"
+    assert not synthesis._speak_once(voice, "nothing comes of it", path) and not path.exists()
+    assert synthesis._speak_once(voice, "hello there", path)
+    assert soundfile.info(path).duration == pytest.approx(1, abs=0.02)
+
+
+def test_without_pico_the_package_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(synthesis, "find_spec", lambda name: None)
+    with pytest.raises(BadInput, match="ttspico is missing.*requirements.txt"):
+        synthesis.run(synthesis.SynthesisOptions(tmp_path, tmp_path), print)
+
+
+def test_the_recogniser_forgets_what_it_heard_before(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pocketsphinx", SimpleNamespace(Decoder=Forgetful))
+    recogniser = Recogniser()
+    tone = np.sin(np.arange(1600, dtype=np.float32))
+    assert recogniser.words(tone) == recogniser.words(tone) == ["heard", "one"]
+
+
+class Forgetful:
+    """A decoder whose result tells how much it heard since its last `reinit_feat`."""
+
+    def __init__(self, **settings):
+        self.heard = 0
+
+    def reinit_feat(self):
+        self.heard = 0
+
+    def start_utt(self):
+        self.heard += 1
+
+    def process_raw(self, samples: bytes, full_utt: bool):
+        assert len(samples) == 3200 and full_utt
+
+    def end_utt(self):
+        pass
+
+    def hyp(self):
+        return SimpleNamespace(hypstr="heard one" if self.heard == 1 else "heard more")

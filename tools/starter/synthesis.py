@@ -141,9 +141,8 @@ def plan(options: SynthesisOptions) -> Iterator[tuple[Voice, str, Path]]:
 
 def _files(output: Path, voice: Voice, texts) -> Iterator[tuple[Voice, str, Path]]:
     folder = output / voice.program / voice.name.replace("+", "-")
-    for text in dict.fromkeys(
-        texts
-    ):  # a file is named by its words: after a change of the plan none says something else
+    # A file is named by its words, so that after a change of the plan none says something else.
+    for text in dict.fromkeys(texts):
         yield voice, text, folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.opus"
 
 

@@ -13,7 +13,7 @@ from infer.lib.checkpoint import (
     voice_from_training,
 )
 from infer.lib.checkpoint_kinds import other_kind
-from infer.lib.checkpoint_layout import MEDIAN_HZ, NOISE_KEY, SPEAKER_NAMES
+from infer.lib.checkpoint_layout import VOICE_NOTES
 from infer.lib.errors import BadCheckpoint, BadInput, MissingFile
 from infer.lib.models.spec import ModelSpec, read_config
 from infer.stages.ckpt.options import AUTO, ExtractOptions
@@ -56,8 +56,7 @@ def _extra(
     options: ExtractOptions, checkpoint: TrainingCheckpoint, experiment: Experiment, use_f0: bool
 ) -> dict:
     """What the checkpoint records of its training set, else the experiment; its noise; the terms."""
-    keys = (MEDIAN_HZ, SPEAKER_NAMES, NOISE_KEY)
-    recorded = {key: checkpoint.extra[key] for key in keys if key in checkpoint.extra}
+    recorded = {key: checkpoint.extra[key] for key in VOICE_NOTES if key in checkpoint.extra}
     terms = {key: text for key in ("author", "licence") if (text := getattr(options, key))}
     return {**set_notes(experiment, use_f0), **recorded, **terms}
 
