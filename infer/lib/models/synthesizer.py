@@ -35,6 +35,7 @@ class Draws:
     starts: torch.Tensor | None = None  # [B] long, first frame of each training window
     source: torch.Tensor | None = None  # [B, samples, 1] normal, both
     from_prior: torch.Tensor | None = None  # [B] bool, training: which clips the prior's mean speaks
+    spoken_as: torch.Tensor | None = None  # [B] long, training: the speakers of those (None: their own)
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Synthesizer(nn.Module):
         """One training pass: content [B, T, D], lengths [B], pitch [B, T], spectrogram [B, F, T], ids [B].
 
         The clips of `draws.from_prior` are spoken from their content by the prior's mean, as a conversion
-        without noise does, instead of from the posterior.
+        without noise does, instead of from the posterior; with `draws.spoken_as` by other speakers.
         """
         draws = draws or Draws()
         speaker = self.emb_g(speaker_ids).unsqueeze(2)  # [B, G, 1]
@@ -104,8 +105,11 @@ class Synthesizer(nn.Module):
             starts = _random_starts(spec_lengths, self.spec.segment_frames)
         spoken = z
         if draws.from_prior is not None:
+            chosen = draws.from_prior[:, None, None]
+            if draws.spoken_as is not None:
+                speaker = torch.where(chosen, self.emb_g(draws.spoken_as).unsqueeze(2), speaker)
             said = self.flow(m_p * spec_mask, spec_mask, speaker, reverse=True) * spec_mask
-            spoken = torch.where(draws.from_prior[:, None, None], said, z)
+            spoken = torch.where(chosen, said, z)
         window = cut_windows(spoken, starts, self.spec.segment_frames)
         f0_hz = None if pitch is None else cut_windows(pitch.hz, starts, self.spec.segment_frames)
         audio = self.dec(window, f0_hz, speaker, draws.source)

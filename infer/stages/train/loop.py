@@ -15,7 +15,7 @@ from infer.stages.train.graphs import GraphedStep, graphs_wanted
 from infer.stages.train.logs import TrainLog, epoch_line, loss_line
 from infer.stages.train.saves import Saver
 from infer.stages.train.state import Training
-from infer.stages.train.step import StepResult, train_step
+from infer.stages.train.step import RVCS_AIM, Aim, StepResult, train_step
 from infer.stages.train.stop import Clock, NotFinite, Stopped, StopSignal
 from infer.stages.train.tally import Tally
 
@@ -152,11 +152,11 @@ def _row(result: StepResult) -> torch.Tensor:
     return torch.stack((losses.disc, losses.gen, losses.fm, losses.mel, losses.kl))
 
 
-def stepper(training: Training) -> Step:
+def stepper(training: Training, aim: Aim = RVCS_AIM) -> Step:
     """RVC's step, recorded where that is possible."""
 
     def plain(batch: Batch, draws: Draws, **how: bool) -> StepResult:
-        return train_step(training.nets, training.optimizers, batch, draws, training.settings, **how)
+        return train_step(training.nets, training.optimizers, batch, draws, training.settings, aim=aim, **how)
 
     return recorded(plain, training)
 

@@ -1,5 +1,6 @@
 """One optimisation step: the discriminator learns to tell, then the generator learns to be believed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -60,6 +61,21 @@ class StepResult:
     windows: Windows
 
 
+def _all_rows(rows: torch.Tensor) -> torch.Tensor:
+    return rows
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a recipe asks of the generator otherwise than RVC. Both work within a recorded step."""
+
+    true_rows: Callable[[torch.Tensor], torch.Tensor] = _all_rows  # [B, ...] -> those made to equal the truth
+    more: Callable[[Windows], torch.Tensor] | None = None  # a further loss
+
+
+RVCS_AIM = Aim()
+
+
 def train_step(
     nets: Networks,
     optimizers: Optimizers,
@@ -69,11 +85,12 @@ def train_step(
     *,
     measure_norms: bool = False,
     warm_up: bool = False,
+    aim: Aim = RVCS_AIM,
 ) -> StepResult:
     """One update of both nets; the gradients stay in `.grad`. Nothing here waits for the device.
 
     In a `warm_up` step only the discriminator learns: one that starts afresh has nothing to teach a good
-    generator yet. All losses are measured as ever.
+    generator yet. All losses are measured as ever; what the aim adds is told as part of the mel loss.
     """
     with torch.set_grad_enabled(not warm_up):
         output, windows = forward(nets, batch, draws, settings)
@@ -83,7 +100,7 @@ def train_step(
         norms["d"] = _gradient_norm(nets.discriminator)
     nets.discriminator.requires_grad_(False)
     with torch.set_grad_enabled(not warm_up):
-        parts = _generator_phase(nets, optimizers, (output, windows), settings)
+        parts = _generator_phase(nets, optimizers, (output, windows), settings, aim)
     nets.discriminator.requires_grad_(True)
     if measure_norms and not warm_up:
         norms["g"] = _gradient_norm(nets.generator)
@@ -143,7 +160,11 @@ def _discriminator_phase(
 
 
 def _generator_phase(
-    nets: Networks, optimizers: Optimizers, made: tuple[TrainOutput, Windows], settings: StepSettings
+    nets: Networks,
+    optimizers: Optimizers,
+    made: tuple[TrainOutput, Windows],
+    settings: StepSettings,
+    aim: Aim,
 ) -> dict[str, torch.Tensor]:
     """Against the updated discriminator, which only passes gradients on; returns detached losses.
 
@@ -161,15 +182,23 @@ def _generator_phase(
         gen_parts = formulas.generator_parts(fake_scores)
         terms = {
             "gen": gen_parts.sum(),
-            "fm": formulas.feature_loss(real_maps, fake_maps),
-            "mel": formulas.mel_loss(windows.true_mel, windows.made_mel, settings.c_mel),
+            "fm": formulas.feature_loss(_rows_of(real_maps, aim), _rows_of(fake_maps, aim)),
+            "mel": formulas.mel_loss(
+                aim.true_rows(windows.true_mel), aim.true_rows(windows.made_mel), settings.c_mel
+            ),
             "kl": settings.c_kl * _kl(output, nets.team),
         }
+        if aim.more:
+            terms["mel"] = terms["mel"] + aim.more(windows)
         total = terms["gen"] + terms["fm"] + terms["mel"] + terms["kl"]
     if torch.is_grad_enabled():  # not so while the discriminator warms up
         scaler.scale(total).backward()
         scaler.step(optimizers.generator)
     return {"gen_parts": gen_parts.detach(), **{name: term.detach() for name, term in terms.items()}}
+
+
+def _rows_of(maps: formulas.Maps, aim: Aim) -> formulas.Maps:
+    return [[aim.true_rows(part) for part in own] for own in maps]
 
 
 def _kl(output: TrainOutput, team: Team) -> torch.Tensor:

@@ -212,6 +212,22 @@ def test_clips_spoken_from_the_prior_are_a_conversion_without_noise():
     assert any(p.grad.abs().max() > 0 for p in voice.enc_p.parameters() if p.grad is not None)
 
 
+def test_clips_spoken_as_another_speaker_are_a_conversion_to_that_speaker():
+    voice = tiny_voice(posterior=True, segment_frames=12)
+    case, starts = Case(voice.spec, frames=12, batch=3), torch.zeros(3, dtype=torch.long)
+    chosen, own = torch.tensor([True, False, True]), case.speaker_ids
+    others = (own + 1) % voice.spec.n_speakers
+    given = {"starts": starts, "source": case.draws.source, "from_prior": chosen}
+    plain = train_pass(voice, case, **given)
+    mixed = train_pass(voice, case, spoken_as=others, **given)
+    assert torch.equal(mixed.z_p, plain.z_p) and torch.equal(mixed.m_q, plain.m_q)
+    assert torch.equal(mixed.audio[1], plain.audio[1])  # not chosen: who spoke it speaks it
+    case.speaker_ids = others
+    converted = case.infer(voice, noise_scale=0.0)
+    assert peak_error(mixed.audio[chosen, 0].detach(), converted[chosen]) < 1e-5
+    assert peak_error(mixed.audio[chosen].detach(), plain.audio[chosen].detach()) > 1e-3
+
+
 def test_checkpointing_changes_memory_but_no_gradient():
     voice = tiny_voice(posterior=True, segment_frames=6)
     gradients = []
