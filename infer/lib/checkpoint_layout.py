@@ -20,7 +20,9 @@ KEY_ORDERS = {
 MEDIAN_HZ, SPEAKER_NAMES = "median_hz", "speaker_names"  # kept among the extras of a voice
 SPEAKER_MEDIANS = "speaker_median_hz"  # by number, 0 where it is not told
 NOISE_KEY = "noise_scale"  # the best share of the prior's deviation; RVC's where it is not told
+GAIN_KEY = "gain_db"  # what a voice that is too loud or too soft is turned up by
 VOICE_NOTES = (MEDIAN_HZ, SPEAKER_NAMES, NOISE_KEY)  # which a training checkpoint records for its voices
+MAX_GAIN_DB = 24.0
 MAX_LAYERS, MAX_SIZE = 64, 2**20
 MAX_NAME = 100
 SPEAKER_TABLE, CONTENT_LAYER = "emb_g.weight", "enc_p.emb_phone.weight"
@@ -117,6 +119,13 @@ def noise_scale_of(extra: Mapping) -> float | None:
     value = extra.get(NOISE_KEY)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and 0 <= value <= 1 else None
+
+
+def gain_of(extra: Mapping) -> float | None:
+    """What the voice's sound is to be turned up by in dB; None if it is not told."""
+    value = extra.get(GAIN_KEY)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) <= MAX_GAIN_DB else None
 
 
 def names_of(extra: Mapping) -> tuple[str, ...]:

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 import torch
 
-from infer.lib.checkpoint_layout import NOISE_KEY, median_of, names_of, noise_scale_of, voice_notes
+from infer.lib.checkpoint_layout import (
+    GAIN_KEY,
+    NOISE_KEY,
+    gain_of,
+    median_of,
+    names_of,
+    noise_scale_of,
+    voice_notes,
+)
 from infer.lib.checkpoint_voice import VoiceFile
 from infer.lib.checkpoint_weights import Tensors, fused_weight
 from infer.lib.errors import BadInput
@@ -135,16 +143,19 @@ def _notes(voices: Sequence[VoiceFile]) -> dict[str, str]:
 
 
 def _set_notes(voices: Sequence[VoiceFile], shares: Sequence[float]) -> dict:
-    """Names and noise if all parents agree, and the mean of the median pitches if all tell theirs."""
+    """Names, noise and gain if all parents agree, and the mean of the median pitches if all tell theirs."""
     names = {names_of(voice.extra) for voice in voices}
     medians = [median_of(voice.extra) for voice in voices]
     median = None
     if all(medians):
         octaves = sum(share * math.log2(hz) for share, hz in zip(shares, medians, strict=True)) / sum(shares)
         median = 2**octaves
-    scales = {noise_scale_of(voice.extra) for voice in voices}
-    noise = {NOISE_KEY: scales.pop()} if len(scales) == 1 and None not in scales else {}
-    return voice_notes(median, names.pop() if len(names) == 1 else None) | noise
+    notes = voice_notes(median, names.pop() if len(names) == 1 else None)
+    for key, told in ((NOISE_KEY, noise_scale_of), (GAIN_KEY, gain_of)):
+        values = {told(voice.extra) for voice in voices}
+        if len(values) == 1 and None not in values:
+            notes[key] = values.pop()
+    return notes
 
 
 def _pairs(first: VoiceFile, second: VoiceFile) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:

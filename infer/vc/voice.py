@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from infer.lib import checkpoint
-from infer.lib.checkpoint_layout import first_named, names_of, noise_scale_of
+from infer.lib.checkpoint_layout import first_named, gain_of, names_of, noise_scale_of
 from infer.lib.errors import BadInput
 from infer.lib.f0.curve import F0Curve
 from infer.lib.models.spec import ModelSpec
@@ -39,6 +39,7 @@ class Voice:
     info: str = ""
     speaker_names: tuple[str, ...] = ()  # by number, "" for one without; () if none is told
     noise_scale: float = NOISE_SCALE
+    gain: float = 1.0  # factor for its sound
 
     @classmethod
     def load(cls, path: Path, device: str = "cpu", precision: str = "fp32") -> "Voice":
@@ -63,6 +64,7 @@ class Voice:
             info=file.info,
             speaker_names=names_of(file.extra),
             noise_scale=NOISE_SCALE if told is None else told,
+            gain=10 ** ((gain_of(file.extra) or 0) / 20),
         )
 
     @property
@@ -112,7 +114,7 @@ class Voice:
         audio = self.net.infer(
             content, lengths, self._pitch(pitch), speaker, self._placed(draws), noise_scale=scale
         )
-        return audio.reshape(-1).float().cpu().numpy()
+        return audio.reshape(-1).float().cpu().numpy() * self.gain
 
     @cached_property
     def in_fp32(self) -> "Voice":

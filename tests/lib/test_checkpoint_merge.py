@@ -53,10 +53,11 @@ def test_notes_of_all_parents():
     assert mixed.extra == {"author": "a; b", "licence": "CC0"}
 
 
-@pytest.mark.parametrize(("scales", "kept"), [((0.0, 0.0), 0.0), ((0.0, 0.5), None), ((0.0, None), None)])
-def test_a_noise_that_both_parents_want_is_kept(scales, kept):
-    voices = [tiny_voice(extra={} if scale is None else {"noise_scale": scale}) for scale in scales]
-    assert merge_voices(voices, [0.5]).extra.get("noise_scale") == kept
+@pytest.mark.parametrize("note", ["noise_scale", "gain_db"])
+@pytest.mark.parametrize(("told", "kept"), [((0.0, 0.0), 0.0), ((0.0, 0.5), None), ((0.0, None), None)])
+def test_a_noise_or_gain_that_both_parents_want_is_kept(note, told, kept):
+    voices = [tiny_voice(extra={} if value is None else {note: value}) for value in told]
+    assert merge_voices(voices, [0.5]).extra.get(note) == kept
 
 
 @pytest.mark.parametrize(

@@ -60,13 +60,16 @@ def experiment(tmp_path):
 
 def test_a_checkpoint_becomes_the_base(generator, speakers, tmp_path, events):
     argv = [f"--generator={generator}", f"--speakers={speakers}", f"--output={tmp_path / 'out'}"]
-    assert pack.main([*argv, "--licence=CC0", "--info=two speakers", "--noise-scale=0.25"]) == 0
+    assert (
+        pack.main([*argv, "--licence=CC0", "--info=two speakers", "--noise-scale=0.25", "--gain-db=-6"]) == 0
+    )
     path = tmp_path / "out/base_v2_40k_f0.safetensors"
     header = read_header(path)
     assert header.speaker_names == ("Kathleen", "", "Thorsten")
     assert (header.encoder, header.licence, header.info) == (ENCODER, "CC0", "two speakers")
     assert header.extra["speaker_median_hz"] == [0.0, 0.0, 118.4]
     assert Voice.load(path).noise_scale == 0.25
+    assert Voice.load(path).gain == pytest.approx(0.501, abs=1e-3)
     training = checkpoint.read_training(generator)
     extra = {**training.extra, NOISE_KEY: 0.5}
     checkpoint.write_training(generator, dataclasses.replace(training, extra=extra))
@@ -136,6 +139,12 @@ def test_speakers_beyond_the_table_and_unreadable_lists_are_refused(generator, t
 def test_a_noise_that_nobody_would_heed_is_refused(scale):
     with pytest.raises(ValueError, match="noise_scale"):
         PackOptions(generator="G.pth", noise_scale=scale)
+
+
+@pytest.mark.parametrize("gain", [25.0, float("nan")])
+def test_a_gain_that_nobody_would_heed_is_refused(gain):
+    with pytest.raises(ValueError, match="gain_db"):
+        PackOptions(generator="G.pth", gain_db=gain)
 
 
 def test_options_are_arguments_and_nothing_to_do_is_refused(tmp_path):

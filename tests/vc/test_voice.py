@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from infer.lib import content, f0
-from infer.lib.checkpoint_layout import NOISE_KEY, noise_scale_of
+from infer.lib import checkpoint, content, f0
+from infer.lib.checkpoint_layout import GAIN_KEY, NOISE_KEY, gain_of, noise_scale_of
 from infer.lib.errors import BadCheckpoint, BadInput, MissingFile
 from infer.lib.f0.curve import F0Curve
 from infer.vc import noise, shelf
@@ -53,6 +53,21 @@ def test_the_noise_of_the_voice_is_what_was_asked_for_else_what_its_file_says_el
 @pytest.mark.parametrize("value", [True, -0.1, 7, "0.3", None, float("nan")])
 def test_a_noise_that_is_none_is_passed_over(value):
     assert noise_scale_of({NOISE_KEY: value}) is None
+
+
+def test_a_voice_is_turned_up_or_down_as_its_file_says(voice):
+    features, pitch = torch.zeros(20, 768), F0Curve(np.full(20, 200.0))
+    draws = noise.none(voice.spec, 20, 0)
+    plain = voice.synthesize(features, pitch, 0, draws)
+    file = checkpoint.read_voice(voice.path)
+    softer = Voice.of(replace(file, extra={**file.extra, GAIN_KEY: -6}), voice.path)
+    assert np.allclose(softer.synthesize(features, pitch, 0, draws), plain * 10 ** (-6 / 20), atol=1e-7)
+    assert np.abs(plain).max() > 0.01
+
+
+@pytest.mark.parametrize("value", [True, 30, "3", None, float("nan")])
+def test_a_gain_that_is_none_is_passed_over(value):
+    assert gain_of({GAIN_KEY: value}) is None
 
 
 def test_noise_depends_on_seed_and_place_only():

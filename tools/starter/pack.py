@@ -22,6 +22,8 @@ from infer.jobs.experiment import Experiment
 from infer.jobs.stage import stage_main
 from infer.lib import checkpoint, retrieval
 from infer.lib.checkpoint_layout import (
+    GAIN_KEY,
+    MAX_GAIN_DB,
     MEDIAN_HZ,
     NOISE_KEY,
     SPEAKER_MEDIANS,
@@ -59,6 +61,7 @@ class PackOptions:
     noise_scale: float | None = option(
         None, help="noise that suits the base, 0..1 (default: as recorded, else RVC's)"
     )
+    gain_db: float = option(0.0, help="what the demo voice's sound is turned up or down by, in dB")
     rows: int = option(1500, help="rows of the index for a speaker, at most")
     rows_of: int = option(-1, help="speaker whose content indexes all of them (default: each their own)")
     output: Path = option(REPO / "assets" / "starter", help="folder for the files")
@@ -68,6 +71,8 @@ class PackOptions:
             raise ValueError(f"rows is {self.rows}, but must be at least 2")
         if self.noise_scale is not None and not 0 <= self.noise_scale <= 1:
             raise ValueError(f"noise_scale is {self.noise_scale}, but must be 0..1")
+        if not abs(self.gain_db) <= MAX_GAIN_DB:
+            raise ValueError(f"gain_db is {self.gain_db}, but must be -{MAX_GAIN_DB:g}..{MAX_GAIN_DB:g}")
         if not (self.encoder or self.generator or self.experiment):
             raise ValueError("say what to pack: --encoder, --generator or --experiment")
         if self.experiment and not self.speakers:
@@ -148,6 +153,8 @@ def pack_base(options: PackOptions, speakers: dict[int, Speaker], report: Report
     noise = noise_scale_of(training.extra) if options.noise_scale is None else options.noise_scale
     if noise is not None:
         notes[NOISE_KEY] = noise
+    if options.gain_db:
+        notes[GAIN_KEY] = options.gain_db
     path = options.output / BASE_FILE
     stored = checkpoint.write_packed(path, model, GENERATOR, **{VOICE_KEY: json.dumps(notes)})
     _tell(path, model, stored, report)

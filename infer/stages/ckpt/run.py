@@ -16,7 +16,7 @@ from infer.lib.checkpoint import (
     set_info,
     write_voice,
 )
-from infer.lib.checkpoint_layout import median_of, names_of, noise_scale_of
+from infer.lib.checkpoint_layout import gain_of, median_of, names_of, noise_scale_of
 from infer.lib.errors import BadInput, RvcError
 from infer.lib.files import inside, safe_name
 from infer.stages.ckpt.extract import voice_of_checkpoint
@@ -143,6 +143,8 @@ def _voice_facts(voice: VoiceFile) -> dict[str, Any]:
     facts |= {key: str(voice.extra[key]) for key in _SHOWN_EXTRAS if voice.extra.get(key)}
     if (noise := noise_scale_of(voice.extra)) is not None:
         facts["noise_scale"] = noise
+    if (gain := gain_of(voice.extra)) is not None:
+        facts["gain_db"] = gain
     if voice.fill_unvoiced:
         facts["fill_unvoiced"] = True
     if voice.fused:
