@@ -116,16 +116,18 @@ def speaker_median(extra: Mapping, speaker_id: int) -> float | None:
 
 def noise_scale_of(extra: Mapping) -> float | None:
     """The noise that suits the voice, 0..1; None if it is not told."""
-    value = extra.get(NOISE_KEY)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and 0 <= value <= 1 else None
+    return _number(extra, NOISE_KEY, 0, 1)
 
 
 def gain_of(extra: Mapping) -> float | None:
     """What the voice's sound is to be turned up by in dB; None if it is not told."""
-    value = extra.get(GAIN_KEY)
+    return _number(extra, GAIN_KEY, -MAX_GAIN_DB, MAX_GAIN_DB)
+
+
+def _number(extra: Mapping, key: str, low: float, high: float) -> float | None:
+    value = extra.get(key)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and abs(value) <= MAX_GAIN_DB else None
+    return float(value) if is_number and low <= value <= high else None
 
 
 def names_of(extra: Mapping) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The recipe of the base: the generator learns alone, then the pair; the rate falls with the time."""
 
+import json
 import math
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,8 +12,9 @@ from infer.jobs.events import Metric
 from infer.lib.audio import load
 from infer.lib.checkpoint import read_training
 from infer.lib.content.starter import StarterEncoder
-from infer.lib.errors import BadInput
+from infer.lib.errors import BadInput, MissingFile
 from infer.lib.files import REPO
+from infer.lib.models.spec import standard_config
 from infer.lib.models.synthesizer import Draws
 from infer.stages.train import run as stage
 from infer.stages.train import state
@@ -110,21 +112,24 @@ def test_the_rate_climbs_over_the_first_steps_and_falls_with_the_time():
     assert train_base.rate_at(options, 500.0, 10**6) == pytest.approx(1e-5)
 
 
-def test_every_nth_clip_is_spoken_from_the_content_by_another_speaker():
-    batch, seen = SimpleNamespace(frames=[9] * 8, content=torch.zeros(1), speaker_ids=torch.arange(8)), []
-
-    def step(batch, draws, **how):
-        seen.append(draws)
-
-    options = train_base.BaseOptions(
-        experiment="x", batch_size=8, prior_share=0.0, content_weight=1.0, swap_every=4, swap_to="11-12"
+def swaps(speaker_ids, **wishes) -> list[Draws]:
+    """What a step is given in many batches of eight clips, of which every fourth is swapped."""
+    batch, seen = SimpleNamespace(frames=[9] * 8, content=torch.zeros(1), speaker_ids=speaker_ids), []
+    wishes = {"batch_size": 8, "content_weight": 1.0, "swap_every": 4, **wishes}
+    stepped = train_base._with_prior(
+        lambda batch, draws: seen.append(draws), train_base.BaseOptions(experiment="x", **wishes)
     )
-    stepped = train_base._with_prior(step, options)
-    for _ in range(20):
+    for _ in range(100):
         stepped(batch, Draws())
+    return seen
+
+
+def test_every_nth_clip_is_spoken_from_the_content_by_another_speaker():
+    own = torch.arange(8)
+    seen = swaps(own, prior_share=0.0, swap_to="11-12")
     swapped = torch.tensor([False, False, False, True] * 2)
     assert all(torch.equal(draws.from_prior, swapped) for draws in seen)
-    assert all(torch.equal(draws.spoken_as[~swapped], batch.speaker_ids[~swapped]) for draws in seen)
+    assert all(torch.equal(draws.spoken_as[~swapped], own[~swapped]) for draws in seen)
     assert {int(n) for draws in seen for n in draws.spoken_as[swapped]} == {11, 12}
     assert torch.equal(train_base._not_swapped(4, torch.arange(8)), torch.tensor([0, 1, 2, 4, 5, 6]))
 
@@ -147,21 +152,40 @@ def test_wrong_wishes_for_swapping_are_refused(changes, said):
 
 
 def test_a_clip_is_swapped_to_another_speaker_than_its_own_while_others_keep_their_prior_share():
-    batch, seen = SimpleNamespace(frames=[9] * 8, content=torch.zeros(1)), []
-    batch.speaker_ids = torch.tensor([0, 1, 2, 0, 0, 1, 2, 1])
-
-    def step(batch, draws, **how):
-        seen.append(draws)
-
-    options = train_base.BaseOptions(
-        experiment="x", batch_size=8, prior_share=0.5, content_weight=1.0, swap_every=4, swap_to="0-1"
-    )
-    stepped = train_base._with_prior(step, options)
-    for _ in range(100):
-        stepped(batch, Draws())
+    seen = swaps(torch.tensor([0, 1, 2, 0, 0, 1, 2, 1]), prior_share=0.5, swap_to="0-1")
     assert {(int(draws.spoken_as[3]), int(draws.spoken_as[7])) for draws in seen} == {(1, 0)}
     shares = torch.stack([draws.from_prior for draws in seen]).float().mean(0)
     assert shares[3] == shares[7] == 1 and ((shares[:3] > 0.3) & (shares[:3] < 0.7)).all()
+
+
+def test_the_options_make_the_aim(experiment):
+    experiment.update_settings(encoder=StarterEncoder(ENCODER).name)
+    options = train_base.BaseOptions(
+        experiment="x", batch_size=8, content_weight=50.0, swap_every=4, encoder=ENCODER
+    )
+    waves = torch.randn(8, 1, 12800, generator=torch.Generator().manual_seed(1)) * 0.1
+    windows, found = Windows(waves, waves.flip(0), None, None), []
+
+    def make_step(training):
+        aim = train_base.aim_of(options, training)
+        distance = ContentDistance(ENCODER, 40000, training.settings.precision)
+        for of in (aim.more, distance):
+            torch.manual_seed(1)
+            found.append(of(windows))
+        found.append(aim.true_rows(torch.arange(8)).tolist())
+        raise Enough
+
+    with pytest.raises(Enough):
+        stage.run(make_options(experiment), Recorder(), make_step)
+    assert float(found[0]) == pytest.approx(50 * float(found[1].mean()), rel=1e-5)
+    assert found[2] == [0, 1, 2, 4, 5, 6]
+
+
+def test_the_windows_of_the_recipe_are_all_that_differs_from_the_standard():
+    recipe = json.loads((REPO / "tools/starter/base_40k.json").read_text(encoding="utf-8"))
+    standard = json.loads(standard_config("v2", 40000).to_json())
+    standard["train"]["segment_size"] *= 2
+    assert recipe == standard
 
 
 class Enough(Exception):
@@ -230,7 +254,7 @@ def test_a_swap_to_a_speaker_without_clips_is_refused(experiment):
         train(experiment, 1, content_weight=1.0, swap_every=2)
 
 
-def test_a_swapped_run_learns(experiment):
+def test_a_swapped_run_comes_to_its_end(experiment):
     experiment.update_settings(encoder=StarterEncoder(ENCODER).name)
     stems = sorted(item.stem for item in experiment.training_items("v2", True, 0))
     experiment.write_speakers({stem: number % 2 for number, stem in enumerate(stems)})
@@ -243,6 +267,8 @@ def test_a_swapped_run_learns(experiment):
 def test_the_content_is_judged_by_the_encoder_that_made_it(experiment):
     with pytest.raises(BadInput, match="content of starter-1:abc"):
         train(experiment, 1, content_weight=1.0)
+    with pytest.raises(MissingFile, match="none.safetensors"):
+        train(experiment, 1, content_weight=1.0, encoder=experiment.root / "none.safetensors")
 
 
 @pytest.mark.parametrize("sample_rate", [32000, 40000])

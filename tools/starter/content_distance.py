@@ -1,8 +1,7 @@
 """How far apart what two sounds say is, by the frozen content encoder: a loss for the base.
 
-A generator that learns from spectrograms alone blurs what tells one phone from another, since it is a small
-part of the sound; a recogniser knows these parts (as in Li et al. 2021, who ask that a converted voice says
-what its source said).
+What tells one phone from another is a small part of a spectrogram, hence of a loss that compares them; a
+recogniser looks for it (as in Li et al. 2021, who ask that a converted voice says what its source said).
 """
 
 from pathlib import Path

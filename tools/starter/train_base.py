@@ -58,7 +58,6 @@ class BaseOptions(TrainOptions):
     prior_share: float = option(
         0.5, help="of the clips, 0..1: spoken from the content, not from the recording"
     )
-
     content_weight: float = option(0.0, help="of the distance of contents in the generator's loss; 0: none")
     encoder: Path = option(
         config.ASSETS / FOLDER / ENCODER_FILE, help="that made the clips' content, for --content-weight"
@@ -223,9 +222,8 @@ def alone_step(
         mel = formulas.mel_loss(true, made, settings.c_mel)
         finer = spectral_distance(aim.true_rows(windows.true), aim.true_rows(windows.made), settings.mel)
         kl = settings.c_kl * formulas.kl_loss(stats)
-        total = mel + finer + kl
         more = aim.more(windows) if aim.more else torch.zeros_like(mel)
-        (total + more).backward()
+        (mel + finer + kl + more).backward()
     optimizer.step()
     none, nones = torch.zeros_like(mel), mel.new_zeros(len(training.nets.discriminator.discriminators))
     losses = Losses(none, more.detach(), finer.detach(), mel.detach(), kl.detach(), nones, nones, nones)
