@@ -144,8 +144,28 @@ def test_training_goes_on_from_a_saved_encoder(tmp_path):
         ]
     for one, two in zip(*pairs, strict=True):
         assert float((one - two).abs().max()) < 0.02  # stored as fp16
-    with pytest.raises(BadInput, match="other phones"):
+    with pytest.raises(BadInput, match="knows q, which the corpus lacks"):
         learner.load(path, second, ["<b>", "p", "z"])
+
+
+def test_a_corpus_may_know_more_phones_than_the_encoder_it_goes_on_from(tmp_path):
+    path = tmp_path / "encoder.safetensors"
+    first, second = learner.Learner(3).eval(), learner.Learner(5).eval()
+    learner.save(path, first, ["<b>", "p", "q"])
+    new = second.phones_ctc.weight[[1, 3]].clone()
+    learner.load(path, second, ["<b>", "k", "p", "m", "q"])
+    for head in ("phones_ctc", "phones_frame"):
+        for key, tensor in getattr(first, head).state_dict().items():
+            assert torch.equal(getattr(second, head).state_dict()[key][[0, 2, 4]], tensor.half().float())
+    assert torch.equal(second.phones_ctc.weight[[1, 3]], new)
+
+
+def test_an_encoder_without_heads_is_nothing_to_go_on_from(tmp_path):
+    path = tmp_path / "encoder.safetensors"
+    model = learner.Learner(3)
+    learner.write(path, model.network.state_dict(), ["<b>", "p", "q"])
+    with pytest.raises(BadInput, match="no phone heads"):
+        learner.load(path, model, ["<b>", "p", "q"])
 
 
 def test_a_corrected_text_takes_the_place_of_a_guess(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import safetensors.torch
@@ -20,6 +21,7 @@ DROPOUT = 0.2  # before and behind the last layer of each part of a block, and b
 SKIPPED = 0.1  # how often a clip goes past a part of a block (Huang et al. 2016)
 MEAN_DECAY = 0.999
 EARLY_BLOCK = N_BLOCKS // 2
+SAVED_HEADS = ("phones_ctc", "phones_frame")
 
 
 class Learner(nn.Module):
@@ -75,25 +77,37 @@ class Mean:
 
 
 def save(path: Path, model: Learner, phones: list[str]) -> None:
-    """Network and both phone heads in fp16, as `infer.lib.content.starter` reads them."""
+    """Network and both phone heads."""
     tensors = dict(model.network.state_dict())
-    for name in ("phones_ctc", "phones_frame"):
+    for name in SAVED_HEADS:
         for key, value in getattr(model, name).state_dict().items():
             tensors[f"{name}.{key}"] = value
+    write(path, tensors, phones)
+
+
+def write(path: Path, tensors: Mapping[str, torch.Tensor], phones: Sequence[str]) -> None:
+    """The tensors in fp16, as `infer.lib.content.starter` reads them."""
     kept = {key: value.half().contiguous().cpu() for key, value in tensors.items()}
     safetensors.torch.save_file(kept, path, {"name": NAME, "phones": json.dumps(phones, ensure_ascii=False)})
 
 
-def load(path: Path, model: Learner, phones: list[str]) -> None:
-    """Puts what `save` wrote into a learner. Raises BadInput for other phones or missing heads."""
-    if tuple(phones) != inventory(path):
-        raise BadInput(f"{path} knows other phones than the corpus", "train from the beginning")
+def load(path: Path, model: Learner, phones: Sequence[str]) -> None:
+    """Puts what `save` wrote into a learner of `phones`; those that the file does not know stay new.
+
+    Raises BadInput where the file knows a phone more, or holds no heads.
+    """
+    known = inventory(path)
+    if lost := [phone for phone in known if phone not in phones]:
+        raise BadInput(f"{path} knows {lost[0]}, which the corpus lacks", "train from the beginning")
     tensors = tensors_of(path)
     heads = {name: tensors.pop(name) for name in list(tensors) if name.startswith("phones_")}
-    model.network.load_state_dict(tensors)
-    fresh = model.load_state_dict(heads, strict=False).missing_keys
-    if any(name.startswith(("phones_ctc", "phones_frame")) for name in fresh):
+    if not all(any(name.startswith(head) for name in heads) for head in SAVED_HEADS):
         raise BadInput(f"{path} holds no phone heads", "go on from the file that training wrote")
+    model.network.load_state_dict(tensors)
+    places = torch.tensor([phones.index(phone) for phone in known])
+    for name, tensor in heads.items():
+        with torch.no_grad():
+            model.get_parameter(name)[places] = tensor.to(model.get_parameter(name))
 
 
 def tensors_of(path: Path) -> dict[str, torch.Tensor]:
