@@ -16,7 +16,7 @@ from infer.lib.errors import BadInput
 from infer.lib.packed_layout import ENCODER, is_packed
 from tools.starter.phones import inventory
 
-NAME = "starter-5"
+NAME = "starter-6"
 DROPOUT = 0.2  # before and behind the last layer of each part of a block, and before the heads
 SKIPPED = 0.1  # how often a clip goes past a part of a block (Huang et al. 2016)
 MEAN_DECAY = 0.999

@@ -66,7 +66,10 @@ def test_normalised_file_hears_any_level_alike(tiny, golden):
 
 def test_half_precision_stays_close(tiny, golden):
     encoder = HubertEncoder(tiny, dtype="bf16")
-    hidden = encoder.hidden(torch.from_numpy(golden["tiny_signal"]), 1)
+    # oneDNN 3.10 gets grouped bf16 convolutions of less than 16 channels a group wrong on CPUs with AMX; this
+    # network has two, HuBERT 48, and with those it is right.
+    with torch.backends.mkldnn.flags(enabled=False):
+        hidden = encoder.hidden(torch.from_numpy(golden["tiny_signal"]), 1)
     assert hidden.dtype == torch.float32
     np.testing.assert_allclose(hidden, golden["tiny_block1"], atol=0.1)
 
