@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from infer.lib import checkpoint
-from infer.lib.errors import BadInput
+from infer.lib.errors import BadInput, RvcError
 from infer.lib.packed_layout import ENCODER
 from tests.lib.tiny_voices import tiny_checkpoint, tiny_spec
 from tools.starter import average, learner
@@ -51,6 +51,7 @@ def test_encoders_are_averaged_with_their_heads(encoders, tmp_path):
         mean = (models[0].get_parameter(name) + models[1].get_parameter(name)) / 2
         assert float((read.get_parameter(name) - mean).abs().max()) < 1e-3  # stored as fp16
     assert inventory(output) == tuple(PHONES)
+    assert checkpoint.read_metadata(output) == checkpoint.read_metadata(paths[0])
 
 
 def test_a_packed_encoder_is_one_too(encoders, tmp_path):
@@ -65,35 +66,69 @@ def test_a_packed_encoder_is_one_too(encoders, tmp_path):
 
 
 def test_checkpoints_are_averaged_without_their_optimizers(tmp_path):
-    files = [checkpoint_of(tmp_path / f"G_{n}.pth", float(n), encoder=f"starter-{n}:0") for n in (1, 2, 6)]
+    files = [checkpoint_of(tmp_path / f"G_{n}.pth", float(n), encoder="starter-1:0") for n in (1, 2, 6)]
+    output = tmp_path / "a folder" / "mean.pth"
+    assert average.main([*map(str, files), f"--output={output}"]) == 0
+    mean, first = checkpoint.read_training(output), checkpoint.read_training(files[0])
+    assert mean.model.keys() == first.model.keys()
+    assert all(torch.allclose(tensor, torch.tensor(3.0)) for tensor in mean.model.values())
+    assert mean.optimizer == {} and (mean.extra, mean.iteration) == (first.extra, first.iteration)
+
+
+def test_discriminators_are_averaged_too_but_not_with_generators(tmp_path):
+    discriminator = {"discriminators.0.convs.0.weight_v": torch.ones(4, 1, 3)}
+    files = [tmp_path / "D_1.pth", tmp_path / "D_2.pth"]
+    for path, factor in zip(files, (1, 3), strict=True):
+        model = {name: tensor * factor for name, tensor in discriminator.items()}
+        checkpoint.write_training(path, checkpoint.TrainingCheckpoint(model, 1))
     output = tmp_path / "mean.pth"
     run(output, *files)
-    mean = checkpoint.read_training(output)
-    assert all(torch.allclose(tensor, torch.tensor(3.0)) for tensor in mean.model.values())
-    assert mean.optimizer == {} and mean.extra["encoder"] == "starter-1:0"
+    assert checkpoint.read_training(output).model["discriminators.0.convs.0.weight_v"].unique().tolist() == [
+        2
+    ]
+    with pytest.raises(BadInput, match="different kinds"):
+        run(tmp_path / "none.pth", files[0], checkpoint_of(tmp_path / "G_1.pth", 1.0))
 
 
-def test_what_does_not_belong_together_is_refused(encoders, tmp_path):
+def refused(message, output, *files):
+    with pytest.raises(RvcError, match=message):
+        run(output, *files)
+
+
+def test_encoders_that_do_not_belong_together_are_refused(encoders, tmp_path):
     (encoder, other), _ = encoders
     output = tmp_path / "mean"
-    generator = checkpoint_of(tmp_path / "G_1.pth", 1.0)
-    with pytest.raises(BadInput, match="two kinds"):
-        run(output, encoder, generator)
-    learner.save(other, learner.Learner(3), ["<b>", "p", "z"])
-    with pytest.raises(BadInput, match="other phones"):
-        run(output, encoder, other)
-    smaller = checkpoint.read_training(generator)
-    smaller.model.popitem()
-    checkpoint.write_training(tmp_path / "G_2.pth", smaller)
-    with pytest.raises(BadInput, match="another network"):
-        run(output, generator, tmp_path / "G_2.pth")
+    refused("different kinds", output, encoder, checkpoint_of(tmp_path / "G_1.pth", 1.0))
+    learner.save(tmp_path / "z.safetensors", learner.Learner(3), ["<b>", "p", "z"])
+    refused("other phones", output, encoder, tmp_path / "z.safetensors")
+    learner.write(tmp_path / "bare.safetensors", learner.Learner(3).network.state_dict(), PHONES)
+    refused("another network", output, encoder, tmp_path / "bare.safetensors")
+    refused("a folder", tmp_path, encoder, other)
+    other.write_bytes(other.read_bytes()[:-1000])
+    refused("damaged", output, encoder, other)
+    assert not output.exists()
+
+
+def test_checkpoints_that_do_not_belong_together_are_refused(tmp_path):
+    output = tmp_path / "mean"
+    generator = checkpoint_of(tmp_path / "G_1.pth", 1.0, encoder="starter-1:0")
+    foreign = checkpoint_of(tmp_path / "G_2.pth", 1.0, encoder="starter-2:0")
+    refused("another encoder", output, generator, foreign)
+    changed = checkpoint.read_training(generator)
+    name = next(iter(changed.model))
+    changed.model[name] = changed.model[name][None]
+    checkpoint.write_training(foreign, changed)
+    refused("another network", output, generator, foreign)
+    del changed.model[name]
+    checkpoint.write_training(foreign, changed)
+    refused("another network", output, generator, foreign)
     sound = tmp_path / "voice.wav"
     sound.write_bytes(b"RIFF\0\0\0\0WAVEfmt ")
-    with pytest.raises(BadInput, match="sound"):
-        run(output, sound, sound)
+    refused("sound", output, sound, generator)
     assert not output.exists()
 
 
 def test_one_file_has_no_mean(tmp_path):
-    with pytest.raises(ValueError, match="two files"):
-        AverageOptions(files=(tmp_path / "G_1.pth",), output=tmp_path / "mean.pth")
+    for files in ((tmp_path / "G_1.pth",), (tmp_path / "G_1.pth",) * 2):
+        with pytest.raises(ValueError, match="two files or more, each once"):
+            AverageOptions(files=files, output=tmp_path / "mean.pth")

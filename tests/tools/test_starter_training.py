@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors.torch import save_file
 
 from infer.lib.errors import BadInput
 from tools.starter import augment, corpus, learner, synthesis, targets
+from tools.starter.phones import inventory
 from tools.starter.pool import Choice, Pool
 from tools.starter.words import Recogniser
 
@@ -160,12 +162,38 @@ def test_a_corpus_may_know_more_phones_than_the_encoder_it_goes_on_from(tmp_path
     assert torch.equal(second.phones_ctc.weight[[1, 3]], new)
 
 
-def test_an_encoder_without_heads_is_nothing_to_go_on_from(tmp_path):
+@pytest.mark.parametrize("left", [(), ("phones_ctc.weight",), ("phones_ctc.weight", "phones_ctc.bias")])
+def test_an_encoder_without_all_heads_is_nothing_to_go_on_from(tmp_path, left):
     path = tmp_path / "encoder.safetensors"
     model = learner.Learner(3)
-    learner.write(path, model.network.state_dict(), ["<b>", "p", "q"])
-    with pytest.raises(BadInput, match="no phone heads"):
+    heads = {name: model.get_parameter(name) for name in left}
+    learner.write(path, {**model.network.state_dict(), **heads}, ["<b>", "p", "q"])
+    with pytest.raises(BadInput, match="holds no phones_"):
         learner.load(path, model, ["<b>", "p", "q"])
+
+
+def test_heads_of_another_number_of_phones_are_refused(tmp_path):
+    path = tmp_path / "encoder.safetensors"
+    learner.save(path, learner.Learner(1), ["<b>", "p", "q"])
+    with pytest.raises(BadInput, match="holds no phones_ctc.weight for its phones"):
+        learner.load(path, learner.Learner(3), ["<b>", "p", "q"])
+
+
+def test_the_blank_stays_what_it_is(tmp_path):
+    path = tmp_path / "encoder.safetensors"
+    learner.save(path, learner.Learner(3), ["<b>", "p", "q"])
+    with pytest.raises(BadInput, match="blanks"):
+        learner.load(path, learner.Learner(3), ["p", "q", "<b>"])
+    with pytest.raises(BadInput, match="knows <b>"):
+        learner.load(path, learner.Learner(3), ["p", "q"])
+
+
+@pytest.mark.parametrize("phones", [None, "no JSON"])
+def test_a_file_that_names_no_phones_is_told_so(tmp_path, phones):
+    path = tmp_path / "encoder.safetensors"
+    save_file({"a": torch.zeros(1)}, path, {"phones": phones} if phones else None)
+    with pytest.raises(BadInput, match="names no phones"):
+        inventory(path)
 
 
 def test_a_corrected_text_takes_the_place_of_a_guess(tmp_path, monkeypatch):

@@ -26,6 +26,8 @@ from tools.starter.phones import inventory
 
 STAGE = "average"
 CHECKPOINTS = ("generator", "discriminator")
+ALIKE = ("spec", "encoder", "fill_unvoiced")  # records of a checkpoint that decide what its weights mean
+KIN = "average states of one training"
 Tensors = dict[str, torch.Tensor]
 
 
@@ -37,8 +39,8 @@ class AverageOptions:
     output: Path = option(help="file for their mean")
 
     def __post_init__(self):
-        if len(self.files) < 2:
-            raise ValueError("give two files or more")
+        if len(set(self.files)) < max(2, len(self.files)):
+            raise ValueError("give two files or more, each once")
 
 
 def run(options: AverageOptions, report: Report) -> dict:
@@ -49,8 +51,10 @@ def run(options: AverageOptions, report: Report) -> dict:
         if kind not in averages:
             raise BadInput(f"{path} is {KIND_WORDS[kind]}", "give encoder files, or G_*.pth or D_*.pth")
     if len(kinds) > 1:
-        raise BadInput(f"{' and '.join(map(str, kinds.values()))} are of two kinds", "give files of one")
-    options.output.parent.mkdir(parents=True, exist_ok=True)
+        one, other, *_ = kinds.values()
+        raise BadInput(f"{one} and {other} are of different kinds", "give files of one")
+    if options.output.is_dir():
+        raise BadInput(f"the output {options.output} is a folder", "name a file in it")
     count = averages[kinds.popitem()[0]](options.files, options.output)
     report(Log(f"{options.output}: mean of {len(options.files)} files, {count} tensors"))
     report(Finished(STAGE, {"tensors": count}))
@@ -58,21 +62,29 @@ def run(options: AverageOptions, report: Report) -> dict:
 
 
 def average_encoders(paths: Sequence[Path], output: Path) -> int:
-    """Network and phone heads in fp16, as training writes them."""
+    """Network and phone heads in fp16, as training writes them, under the name of the first file."""
     phones = inventory(paths[0])
     for path in paths[1:]:
         if inventory(path) != phones:
-            raise BadInput(f"{path} knows other phones than {paths[0]}", "average states of one training")
+            raise BadInput(f"{path} knows other phones than {paths[0]}", KIN)
     mean = mean_of(paths, learner.tensors_of)
-    learner.write(output, mean, phones)
+    learner.write(output, mean, phones, checkpoint.read_metadata(paths[0]).get("name", learner.NAME))
     return len(mean)
 
 
 def average_checkpoints(paths: Sequence[Path], output: Path) -> int:
     """The network alone: an optimizer's moments would be those of no run."""
-    mean = mean_of(paths, lambda path: checkpoint.read_training(path).model)
-    first = checkpoint.read_training(paths[0])
-    checkpoint.write_training(output, replace(first, model=mean, optimizer={}))
+    first = replace(checkpoint.read_training(paths[0]), optimizer={})
+
+    def read(path: Path) -> Tensors:
+        found = checkpoint.read_training(path)
+        for name in ALIKE:
+            if found.extra.get(name) != first.extra.get(name):
+                raise BadInput(f"{path} records another {name} than {paths[0]}", KIN)
+        return found.model
+
+    mean = mean_of(paths, read)
+    checkpoint.write_training(output, replace(first, model=mean))
     return len(mean)
 
 
@@ -82,7 +94,7 @@ def mean_of(paths: Sequence[Path], read: Callable[[Path], Tensors]) -> Tensors:
     for path in paths[1:]:
         other = read(path)
         if {name: tensor.shape for name, tensor in other.items()} != {k: v.shape for k, v in mean.items()}:
-            raise BadInput(f"{path} holds another network than {paths[0]}", "average states of one training")
+            raise BadInput(f"{path} holds another network than {paths[0]}", KIN)
         for name, tensor in other.items():
             mean[name] += tensor.float() / len(paths)
     return mean

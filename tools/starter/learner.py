@@ -13,6 +13,7 @@ from torch.nn import functional
 from infer.lib import checkpoint
 from infer.lib.content.starter import CONTENT, N_BLOCKS, WIDTH, StarterNetwork
 from infer.lib.errors import BadInput
+from infer.lib.files import atomic_path
 from infer.lib.packed_layout import ENCODER, is_packed
 from tools.starter.phones import inventory
 
@@ -85,10 +86,12 @@ def save(path: Path, model: Learner, phones: list[str]) -> None:
     write(path, tensors, phones)
 
 
-def write(path: Path, tensors: Mapping[str, torch.Tensor], phones: Sequence[str]) -> None:
+def write(path: Path, tensors: Mapping[str, torch.Tensor], phones: Sequence[str], name: str = NAME) -> None:
     """The tensors in fp16, as `infer.lib.content.starter` reads them."""
     kept = {key: value.half().contiguous().cpu() for key, value in tensors.items()}
-    safetensors.torch.save_file(kept, path, {"name": NAME, "phones": json.dumps(phones, ensure_ascii=False)})
+    notes = {"name": name, "phones": json.dumps(phones, ensure_ascii=False)}
+    with atomic_path(path) as temporary:
+        safetensors.torch.save_file(kept, temporary, notes)
 
 
 def load(path: Path, model: Learner, phones: Sequence[str]) -> None:
@@ -99,15 +102,19 @@ def load(path: Path, model: Learner, phones: Sequence[str]) -> None:
     known = inventory(path)
     if lost := [phone for phone in known if phone not in phones]:
         raise BadInput(f"{path} knows {lost[0]}, which the corpus lacks", "train from the beginning")
+    if known[:1] != tuple(phones[:1]):
+        raise BadInput(f"{path} and the corpus have different blanks", "train from the beginning")
     tensors = tensors_of(path)
     heads = {name: tensors.pop(name) for name in list(tensors) if name.startswith("phones_")}
-    if not all(any(name.startswith(head) for name in heads) for head in SAVED_HEADS):
-        raise BadInput(f"{path} holds no phone heads", "go on from the file that training wrote")
-    model.network.load_state_dict(tensors)
     places = torch.tensor([phones.index(phone) for phone in known])
-    for name, tensor in heads.items():
-        with torch.no_grad():
-            model.get_parameter(name)[places] = tensor.to(model.get_parameter(name))
+    for head in SAVED_HEADS:
+        for name, parameter in getattr(model, head).named_parameters(prefix=head):
+            if heads.get(name, places[:0]).shape != parameter[places].shape:
+                raise BadInput(
+                    f"{path} holds no {name} for its phones", "go on from the file that training wrote"
+                )
+            parameter.data[places] = heads[name].to(parameter)
+    model.network.load_state_dict(tensors)
 
 
 def tensors_of(path: Path) -> dict[str, torch.Tensor]:

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import safetensors
-
 from infer.jobs.command import option, parse
+from infer.lib import checkpoint
 from infer.lib.errors import BadInput, MissingFile
 
 ENCODER = Path(__file__).resolve().parents[2] / "assets" / "starter" / "content_encoder.safetensors"
@@ -69,11 +68,10 @@ def inventory(path: Path = ENCODER) -> tuple[str, ...]:
     """The phones of an encoder file, by their index; 0 is the blank of CTC. Raises MissingFile, BadInput."""
     if not path.is_file():
         raise MissingFile(f"{path} is missing")
-    with safetensors.safe_open(str(path), framework="pt") as file:
-        phones = (file.metadata() or {}).get("phones")
-    if phones is None:
-        raise BadInput(f"{path} names no phones", "use an encoder file with its training heads")
-    return tuple(json.loads(phones))
+    try:
+        return tuple(json.loads(checkpoint.read_metadata(path)["phones"]))
+    except (KeyError, ValueError) as error:
+        raise BadInput(f"{path} names no phones", "use an encoder file with its training heads") from error
 
 
 def language_of(language: str, speaker: str) -> str:
