@@ -44,7 +44,9 @@ def checkpoint_of(path, value, **extra):
 def test_encoders_are_averaged_with_their_heads(encoders, tmp_path):
     paths, models = encoders
     output = tmp_path / "a folder" / "mean.safetensors"
-    assert run(output, *paths) == {"tensors": len(learner.tensors_of(paths[0]))}
+    events = []
+    summary = average.run(AverageOptions(files=tuple(paths), output=output), events.append)
+    assert summary == {"tensors": len(learner.tensors_of(paths[0]))} and events[-1].summary == summary
     read = learner.Learner(3)
     learner.load(output, read, PHONES)
     for name in ("phones_ctc.weight", "network.projection.weight"):

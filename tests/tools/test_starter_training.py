@@ -188,7 +188,7 @@ def test_the_blank_stays_what_it_is(tmp_path):
         learner.load(path, learner.Learner(3), ["p", "q"])
 
 
-@pytest.mark.parametrize("phones", [None, "no JSON"])
+@pytest.mark.parametrize("phones", [None, "no JSON", "5"])
 def test_a_file_that_names_no_phones_is_told_so(tmp_path, phones):
     path = tmp_path / "encoder.safetensors"
     save_file({"a": torch.zeros(1)}, path, {"phones": phones} if phones else None)

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from infer.jobs.command import option, parse
-from infer.lib import checkpoint
+from infer.lib.checkpoint_kinds import safetensors_header
 from infer.lib.errors import BadInput, MissingFile
 
 ENCODER = Path(__file__).resolve().parents[2] / "assets" / "starter" / "content_encoder.safetensors"
@@ -68,9 +68,10 @@ def inventory(path: Path = ENCODER) -> tuple[str, ...]:
     """The phones of an encoder file, by their index; 0 is the blank of CTC. Raises MissingFile, BadInput."""
     if not path.is_file():
         raise MissingFile(f"{path} is missing")
+    header = safetensors_header(path) or {}
     try:
-        return tuple(json.loads(checkpoint.read_metadata(path)["phones"]))
-    except (KeyError, ValueError) as error:
+        return tuple(json.loads(header["__metadata__"]["phones"]))
+    except (KeyError, TypeError, ValueError) as error:
         raise BadInput(f"{path} names no phones", "use an encoder file with its training heads") from error
 
 
